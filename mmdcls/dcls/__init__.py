@@ -1,0 +1,20 @@
+"""DCLS layers for plain PyTorch; nothing here knows OpenMMLab."""
+
+from .elements import ElementPositions, Shares
+from .interpolation import INTERPOLATIONS
+from .kernel import construct_kernel
+from .layers import Dcls1d, Dcls2d, Dcls3d, DclsNd
+from .positions import clamp_positions_, position_limits
+
+__all__ = [
+    "INTERPOLATIONS",
+    "Dcls1d",
+    "Dcls2d",
+    "Dcls3d",
+    "DclsNd",
+    "ElementPositions",
+    "Shares",
+    "clamp_positions_",
+    "construct_kernel",
+    "position_limits",
+]

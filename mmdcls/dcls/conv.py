@@ -1,0 +1,137 @@
+"""Dense kernel -> convolution, for one to three axes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
+
+# Tiles of the gradient of a depthwise kernel: as large as possible while the patches of the input
+# that go with them, tile + kernel - 1 wide, stay cheap to gather.
+TILE = 16
+
+
+def convolve(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    padding_mode: str,
+    groups: int,
+) -> Tensor:
+    """Convolve with a dense kernel.
+
+    padding       cells before and after, per axis
+    padding_mode  "constant" (zeros), "reflect", "replicate" or "circular"
+    """
+    axes = kernel.dim() - 2
+    amount = tuple(before for before, _ in padding)
+    if padding_mode != "constant" or any(before != after for before, after in padding):
+        sides = [cells for before_after in reversed(padding) for cells in before_after]
+        x = F.pad(x, sides, mode=padding_mode)
+        amount = (0,) * axes
+    if depthwise_why_not(x, kernel, stride, groups) is None:
+        return depthwise(x, kernel, bias, amount)
+    return CONVOLUTIONS[axes - 1](x, kernel, bias, stride, amount, groups=groups)
+
+
+def depthwise_why_not(
+    x: Tensor, kernel: Tensor, stride: tuple[int, ...], groups: int
+) -> str | None:
+    """Why the large-kernel depthwise way cannot serve this call, or None if it can."""
+    if x.device.type != "cpu":
+        return f"it was measured on CPUs only, and the input is on {x.device}"
+    if x.dim() != 4 or kernel.dim() != 4:
+        return "it works on batches of two-dimensional maps"
+    if not groups == x.shape[1] == kernel.shape[0]:
+        return "it needs as many groups as input and output channels"
+    if max(stride) > 1:
+        return f"it needs stride 1, not {stride}"
+    return None
+
+
+def depthwise(x: Tensor, kernel: Tensor, bias: Tensor | None, padding: tuple[int, ...]) -> Tensor:
+    """Depthwise 2-D convolution with stride 1, values as `F.conv2d`, in channels_last inside.
+
+    On CPUs the framework's own way is one to two orders of magnitude slower for large kernels in
+    NCHW, and slow in both formats for the gradient of the kernel.
+    """
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        x, kernel, bias = x.to(dtype), kernel.to(dtype), None if bias is None else bias.to(dtype)
+    nchw = x.is_contiguous()
+    x = x.contiguous(memory_format=torch.channels_last)
+    if torch.is_grad_enabled() and kernel.requires_grad:
+        y = depthwise_conv2d(x, kernel, list(padding))
+        y = y if bias is None else y + bias[:, None, None]
+    else:
+        y = F.conv2d(x, kernel, bias, padding=padding, groups=x.shape[1])
+    return y.contiguous() if nchw else y
+
+
+@torch.library.custom_op("mmdcls::depthwise_conv2d", mutates_args=())
+def depthwise_conv2d(x: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
+    """x (N, C, H, W) channels_last, kernel (C, 1, S_h, S_w) -> (N, C, H', W') channels_last."""
+    return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+
+
+@depthwise_conv2d.register_fake
+def _(x: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
+    return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+
+
+@torch.library.custom_op("mmdcls::depthwise_conv2d_kernel_gradient", mutates_args=())
+def depthwise_conv2d_kernel_gradient(
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+) -> Tensor:
+    """The gradient of the kernel, as one depthwise convolution in the forward direction.
+
+    grad is cut into tiles; every tile is the kernel of a channel of its own, whose input is the
+    patch of x that the tile saw. The sum over the tiles is the gradient.
+    """
+    (n, c, *out_size) = grad.shape
+    tile = [min(TILE, size) for size in out_size]
+    count = [-(-size // t) for size, t in zip(out_size, tile, strict=True)]
+    patch = [t + s - 1 for t, s in zip(tile, kernel_size, strict=True)]
+    # Room for whole tiles: zeros in grad, whatever lies there in x.
+    extra = [k * t - size for k, t, size in zip(count, tile, out_size, strict=True)]
+    grad = F.pad(grad, (0, extra[1], 0, extra[0]))
+    x = F.pad(x, (padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]))
+    tiles = grad.unfold(2, tile[0], tile[0]).unfold(3, tile[1], tile[1])
+    patches = x.unfold(2, patch[0], tile[0]).unfold(3, patch[1], tile[1])
+    # (n, c, rows, columns, height, width) -> channels (n, rows, columns, c), c fastest.
+    channels = n * count[0] * count[1] * c
+    tiles = tiles.permute(0, 2, 3, 1, 4, 5).reshape(channels, 1, *tile)
+    patches = patches.permute(4, 5, 0, 2, 3, 1).reshape(1, *patch, channels).permute(0, 3, 1, 2)
+    shares = F.conv2d(patches, tiles, groups=channels)
+    return (
+        shares.view(-1, c, *kernel_size)
+        .sum(0, dtype=torch.promote_types(x.dtype, torch.float32))
+        .to(x.dtype)
+        .unsqueeze(1)
+    )
+
+
+@depthwise_conv2d_kernel_gradient.register_fake
+def _(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
+    return grad.new_empty(grad.shape[1], 1, *kernel_size)
+
+
+def _save(ctx, inputs: tuple, output: Tensor) -> None:
+    x, kernel, ctx.padding = inputs
+    ctx.save_for_backward(x, kernel)
+
+
+def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    x, kernel = ctx.saved_tensors
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    grad_x = grad_kernel = None
+    if ctx.needs_input_grad[0]:
+        grad_x = F.conv_transpose2d(grad, kernel, padding=ctx.padding, groups=x.shape[1])
+    if ctx.needs_input_grad[1]:
+        grad_kernel = depthwise_conv2d_kernel_gradient(grad, x, list(kernel.shape[2:]), ctx.padding)
+    return grad_x, grad_kernel, None
+
+
+depthwise_conv2d.register_autograd(_gradients, setup_context=_save)

@@ -1,0 +1,75 @@
+"""The module that owns positions: a layer, or a stage whose layers share them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .cache import ParameterCache, may_cache
+from .interpolation import get_interpolation
+from .kernel import element_shares
+from .positions import clamp_positions_, spread_positions_
+
+
+class Shares(NamedTuple):
+    """Per axis, how much of each element every cell receives, and the parameters that say so."""
+
+    per_axis: tuple[Tensor, ...]
+    sources: tuple[Tensor, ...]
+
+
+class ElementPositions(nn.Module):
+    """Owns `positions` and, where the interpolation has a width, `sigma`.
+
+    A DCLS layer is one; so is a stage whose layers share their positions. Code that treats
+    positions (clamping, optimiser rules, statistics) looks for modules of this class.
+
+    positions  (axes, out, in/groups, kernel_count), or None where another module owns them
+    sigma      the same shape, or None
+    """
+
+    def __init__(
+        self,
+        kernel_size: tuple[int, ...],
+        interpolation: str,
+        element_shape: tuple[int, int, int] | None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        rule = get_interpolation(interpolation)
+        self.kernel_size = kernel_size
+        self.interpolation = interpolation
+        shape = None if element_shape is None else (len(kernel_size), *element_shape)
+        for name, present in (("positions", True), ("sigma", rule.has_sigma)):
+            tensor = torch.empty(shape, device=device, dtype=dtype) if shape and present else None
+            self.register_parameter(name, None if tensor is None else nn.Parameter(tensor))
+        self._shares = ParameterCache()
+        self.reset_positions()
+
+    def reset_positions(self) -> None:
+        """Draw positions anew and set sigma to its initial value."""
+        if self.positions is not None:
+            spread_positions_(self.positions, self.kernel_size)
+        if self.sigma is not None:
+            nn.init.constant_(self.sigma, get_interpolation(self.interpolation).initial_sigma)
+
+    def clamp_positions_(self) -> None:
+        """Put elements that left the kernel back on its border."""
+        if self.positions is not None:
+            clamp_positions_(self.positions, self.kernel_size)
+
+    def shares(self) -> Shares:
+        """What layers need of the positions; in eval without gradients, built once."""
+        if self.positions is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has shared positions: pass the shares of the module that "
+                f"owns them, owner.shares()"
+            )
+        sources = (self.positions,) if self.sigma is None else (self.positions, self.sigma)
+
+        def build() -> tuple[Tensor, ...]:
+            return element_shares(self.positions, self.sigma, self.kernel_size, self.interpolation)
+
+        reuse = not self.training and may_cache(sources)
+        return Shares(self._shares.get(sources, build) if reuse else build(), sources)

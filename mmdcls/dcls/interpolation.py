@@ -1,0 +1,78 @@
+"""The interpolations: how much of an element each cell of one kernel axis receives.
+
+Every interpolation is separable: an element's share of a cell is the product of its shares along
+the axes. So one function of one axis says all there is to say, for any number of axes. To add an
+interpolation, add a row to `INTERPOLATIONS` and a branch to `reference.share`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def linear_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Tensor:
+    """Split between the two neighbouring cells, by distance.
+
+    The lower neighbour is never the last cell, so that a position on the upper border keeps the
+    slope that points back inside; every other position on the grid has the slope to its right.
+    """
+    lower = position.detach().floor().clamp(max=max(len(cells) - 2, 0))
+    fraction = position - lower
+    return torch.where(cells == lower, 1 - fraction, torch.where(cells == lower + 1, fraction, 0))
+
+
+def triangle_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Tensor:
+    # maximum() halves the gradient of a tie where relu() drops it. At a kink that is the mean of
+    # the slopes on both sides, and a unit-width triangle that stands on a cell can still move.
+    height = width - (cells - position).abs()
+    return torch.maximum(height, torch.zeros_like(height))
+
+
+def gaussian_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Tensor:
+    return torch.exp(-0.5 * ((cells - position) / width) ** 2)
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """One row of the table.
+
+    share: (cells (S,), position (..., 1), width (..., 1) or None) -> shares (..., S), where cells
+        are 0..S-1 and position is counted from cell 0 and lies inside.
+    normalized: divide an element's shares by their sum over the kernel, so that its whole weight
+        stays in the kernel however wide it is and wherever it stands.
+    width_floor: smallest width, in cells; None where the interpolation has no sigma. The width is
+        |sigma| + width_floor.
+    initial_sigma: what sigma is set to in a new layer.
+    """
+
+    share: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    normalized: bool
+    width_floor: float | None = None
+    initial_sigma: float | None = None
+
+    @property
+    def has_sigma(self) -> bool:
+        return self.width_floor is not None
+
+
+# Floors, initial sigmas and normalisation as in the published code, where the rows are called
+# v0, v1, max and gauss.
+INTERPOLATIONS = {
+    "bilinear": Interpolation(linear_share, normalized=False),
+    "bilinear_normalized": Interpolation(linear_share, normalized=True),
+    "triangle": Interpolation(triangle_share, normalized=True, width_floor=1.0, initial_sigma=0.0),
+    "gaussian": Interpolation(
+        gaussian_share, normalized=True, width_floor=0.27, initial_sigma=0.23
+    ),
+}
+
+
+def get_interpolation(name: str) -> Interpolation:
+    """Raises ValueError for a name that is not in the table."""
+    if name not in INTERPOLATIONS:
+        raise ValueError(
+            f"interpolation={name!r} is unknown; choose one of {', '.join(INTERPOLATIONS)}"
+        )
+    return INTERPOLATIONS[name]

@@ -1,0 +1,210 @@
+"""DCLS convolutions that look like `nn.ConvNd` from outside."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .cache import ParameterCache, may_cache
+from .conv import convolve
+from .elements import ElementPositions, Shares
+from .kernel import kernel_from_shares
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class DclsNd(ElementPositions):
+    """Convolution whose few kernel elements learn where in a large kernel they stand.
+
+    Arguments up to `padding_mode` are those of `nn.ConvNd`; kernel_size is the extent in which
+    elements move (the papers' dilated kernel size), and dilation must be 1.
+
+    kernel_count: number of elements of every (out, in/groups) slice of the kernel.
+    interpolation: a row of `mmdcls.dcls.INTERPOLATIONS`.
+    share_positions: the layer owns no positions; whoever owns them hands their shares, from
+        `ElementPositions.shares()`, to forward, kernel and to_conv.
+
+    weight     (out, in/groups, kernel_count)
+    positions  (axes, out, in/groups, kernel_count), offsets from the kernel's centre in cells;
+               row a is kernel axis a
+    sigma      the same shape, or None; the width is |sigma| + the interpolation's floor
+    bias       (out,) or None
+
+    Raises ValueError for arguments that do not fit. arXiv 2112.03740, arXiv 2306.00817.
+    """
+
+    axes: int
+    # What mmcv's ConvModule asks of a convolution.
+    transposed = False
+    output_padding: tuple[int, ...]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        kernel_count: int,
+        interpolation: str = "bilinear",
+        share_positions: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        axes = self.axes
+        size = per_axis("kernel_size", kernel_size, axes, least=1)
+        stride = per_axis("stride", stride, axes, least=1)
+        dilation = per_axis("dilation", dilation, axes, least=1)
+        if max(dilation) > 1:
+            raise ValueError(
+                f"dilation={dilation} is refused: the spacing is learned, so dilation must be 1. "
+                f"For the reach of a dilated kernel of size k, use kernel_size = "
+                f"(k - 1) * dilation + 1"
+            )
+        check_channels(in_channels, out_channels, groups)
+        if not is_whole(kernel_count) or kernel_count < 1:
+            raise ValueError(
+                f"kernel_count={kernel_count!r} must be a whole number of at least 1: it is the "
+                f"number of elements in each kernel"
+            )
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(
+                f"padding_mode={padding_mode!r} is unknown; "
+                f"choose one of {', '.join(PADDING_MODES)}"
+            )
+        shape = (out_channels, in_channels // groups, kernel_count)
+        super().__init__(size, interpolation, None if share_positions else shape, device, dtype)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_count = kernel_count
+        self.stride, self.dilation = stride, dilation
+        self.output_padding = (0,) * axes
+        self.padding_mode = padding_mode
+        self.padding_sides = sides_of(padding, size, stride)
+        numbers = tuple(before for before, _ in self.padding_sides)
+        self.padding = padding if isinstance(padding, str) else numbers
+        self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+        if bias:
+            self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_weight()
+        self._kernels = ParameterCache()
+
+    def reset_weight(self) -> None:
+        """Draw weight and bias as `nn.ConvNd` does for a dense kernel of kernel_count cells."""
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.weight[0].numel())
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def reset_parameters(self) -> None:
+        self.reset_positions()
+        self.reset_weight()
+
+    def kernel(self, shares: Shares | None = None) -> Tensor:
+        """The dense kernel, (out, in/groups, *kernel_size), differentiable, built anew."""
+        shares = self.shares() if shares is None else shares
+        return kernel_from_shares(self.weight, shares.per_axis)
+
+    def forward(self, x: Tensor, shares: Shares | None = None) -> Tensor:
+        shares = self.shares() if shares is None else shares
+        sources = (self.weight, *shares.sources)
+        if not self.training and may_cache(sources):
+            kernel = self._kernels.get(sources, lambda: self.kernel(shares))
+        else:
+            kernel = self.kernel(shares)
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        return convolve(x, kernel, self.bias, self.stride, self.padding_sides, mode, self.groups)
+
+    def to_conv(self, shares: Shares | None = None) -> nn.Module:
+        """The plain `nn.ConvNd` that computes the same."""
+        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1](
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            groups=self.groups,
+            bias=self.bias is not None,
+            padding_mode=self.padding_mode,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        with torch.no_grad():
+            conv.weight.copy_(self.kernel(shares))
+            if self.bias is not None:
+                conv.bias.copy_(self.bias)
+        return conv.train(self.training)
+
+    def extra_repr(self) -> str:
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, padding={self.padding}, kernel_count={self.kernel_count}, "
+            f"interpolation={self.interpolation!r}, groups={self.groups}, "
+            f"bias={self.bias is not None}, padding_mode={self.padding_mode!r}"
+        )
+        return text + (", shared positions" if self.positions is None else "")
+
+
+class Dcls1d(DclsNd):
+    """As `DclsNd`, for inputs (N, C, L)."""
+
+    axes = 1
+
+
+class Dcls2d(DclsNd):
+    """As `DclsNd`, for inputs (N, C, H, W)."""
+
+    axes = 2
+
+
+class Dcls3d(DclsNd):
+    """As `DclsNd`, for inputs (N, C, D, H, W)."""
+
+    axes = 3
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> tuple[int, ...]:
+    values = (value,) * axes if is_whole(value) else value
+    fits = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == axes
+    if not fits or not all(is_whole(item) and item >= least for item in values):
+        raise ValueError(
+            f"{name}={value!r} must be a whole number of at least {least}, or {axes} of them"
+        )
+    return tuple(values)
+
+
+def check_channels(in_channels: int, out_channels: int, groups: int) -> None:
+    for name, value in dict(
+        in_channels=in_channels, out_channels=out_channels, groups=groups
+    ).items():
+        if not is_whole(value) or value < 1:
+            raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+    for name, value in dict(in_channels=in_channels, out_channels=out_channels).items():
+        if value % groups:
+            raise ValueError(f"{name}={value} must be divisible by groups={groups}")
+
+
+def sides_of(
+    padding: int | Sequence[int] | str, kernel_size: tuple[int, ...], stride: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """Cells before and after, per axis; "same" puts the odd one after, as torch does."""
+    if padding == "valid":
+        return ((0, 0),) * len(kernel_size)
+    if padding == "same":
+        if max(stride) > 1:
+            raise ValueError(f"padding='same' needs stride 1, got stride={stride}")
+        return tuple(((size - 1) // 2, size // 2) for size in kernel_size)
+    if isinstance(padding, str):
+        raise ValueError(f"padding={padding!r} is unknown; choose 'same', 'valid' or numbers")
+    return tuple((cells, cells) for cells in per_axis("padding", padding, len(kernel_size), 0))
