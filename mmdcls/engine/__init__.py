@@ -1,0 +1,4 @@
+from .clamp_positions import ClampPositions
+from .param_groups import DclsOptimWrapperConstructor
+
+__all__ = ["ClampPositions", "DclsOptimWrapperConstructor"]

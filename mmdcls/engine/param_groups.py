@@ -1,0 +1,128 @@
+"""The optimiser rule: which parameters learn at which rate, under which weight decay."""
+
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
+
+from mmdcls.dcls import ElementPositions
+from mmdcls.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+DECAY_TYPES = ("layer_wise", "stage_wise")
+OPTIONS = ("decay_rate", "decay_type", "num_layers", "position_lr_mult", "custom_keys")
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Rates that decay with depth; positions and sigma at a rate of their own, without decay.
+
+    paramwise_cfg:
+    decay_rate: a parameter of layer i learns at lr * decay_rate ** (number of layers + 1 - i),
+        where the backbone says which layer it belongs to (`get_layer_depth`), and everything
+        outside the backbone learns at lr. Default 1, which asks nothing of the backbone.
+    decay_type: "layer_wise" (default) or "stage_wise".
+    num_layers: the number of layers, where it shall not be the backbone's own.
+    position_lr_mult: multiplies the rate of positions and sigma. Default 1, in effect what the
+        published models for dense prediction were trained with; the method's value is 5.
+    custom_keys: as in mmengine; the longest key that is part of a parameter's name multiplies its
+        rate by lr_mult and decides its weight decay by decay_mult.
+
+    One-dimensional parameters (biases, norms, layer scale) have no weight decay.
+    """
+
+    def _validate_cfg(self) -> None:
+        super()._validate_cfg()
+        options = self.paramwise_cfg
+        if unknown := set(options) - set(OPTIONS):
+            raise ValueError(
+                f"paramwise_cfg has unknown options {sorted(unknown)}; "
+                f"{type(self).__name__} takes {', '.join(OPTIONS)}"
+            )
+        if self.base_lr is None:
+            raise ValueError("optimizer needs an lr, to derive the rates of the groups from")
+        self.decay_rate = options.get("decay_rate", 1.0)
+        if not is_number(self.decay_rate) or not 0 < self.decay_rate <= 1:
+            raise ValueError(f"decay_rate={self.decay_rate!r} must be above 0 and at most 1")
+        self.decay_type = options.get("decay_type", "layer_wise")
+        if self.decay_type not in DECAY_TYPES:
+            raise ValueError(
+                f"decay_type={self.decay_type!r} is unknown; choose one of {', '.join(DECAY_TYPES)}"
+            )
+        self.position_lr_mult = options.get("position_lr_mult", 1.0)
+        if not is_number(self.position_lr_mult) or self.position_lr_mult < 0:
+            raise ValueError(f"position_lr_mult={self.position_lr_mult!r} must be at least 0")
+        self.num_layers = options.get("num_layers")
+        if self.num_layers is not None and not (
+            isinstance(self.num_layers, int) and self.num_layers >= 1
+        ):
+            raise ValueError(f"num_layers={self.num_layers!r} must be a whole number, 1 or more")
+
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
+        """Append one group for each combination of rate and weight decay, and log a table."""
+        backbones = {
+            f"{name}." if name else "": child
+            for name, child in module.named_modules()
+            if hasattr(child, "get_layer_depth")
+        }
+        if self.decay_rate < 1 and not backbones:
+            raise ValueError(
+                f"decay_rate={self.decay_rate} needs a backbone with get_layer_depth, such as "
+                f"mmdcls.DclsConvNeXt, and {type(module).__name__} has none; use decay_rate=1"
+            )
+        element_parameters = {
+            id(parameter)
+            for child in module.modules()
+            if isinstance(child, ElementPositions)
+            for parameter in (child.positions, child.sigma)
+        }
+        groups: dict[str, dict] = {}
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            is_element = id(parameter) in element_parameters
+            layer, rate = self._layer_rate(name, backbones)
+            if is_element:
+                rate *= self.position_lr_mult
+            decay = 0.0 if is_element or parameter.ndim <= 1 else 1.0
+            label = "positions" if is_element else "decay" if decay else "no_decay"
+            key, custom = self._custom(name)
+            rate *= custom.pop("lr_mult", 1.0)
+            decay = custom.pop("decay_mult", decay)
+            group_name = ".".join(filter(None, (layer, label, key)))
+            group = dict(params=[], lr=self.base_lr * rate, group_name=group_name, **custom)
+            if self.base_wd is not None:
+                group["weight_decay"] = self.base_wd * decay
+            groups.setdefault(group_name, group)["params"].append(parameter)
+        params.extend(groups.values())
+        print_log(table(groups), logger="current")
+
+    def _layer_rate(self, name: str, backbones: dict[str, nn.Module]) -> tuple[str, float]:
+        if self.decay_rate == 1:
+            return "", 1.0
+        for prefix, backbone in backbones.items():
+            if name.startswith(prefix):
+                layer, top = backbone.get_layer_depth(
+                    name, prefix, self.decay_type, self.num_layers
+                )
+                return f"layer_{layer}", self.decay_rate ** (top - layer)
+        return "head", 1.0
+
+    def _custom(self, name: str) -> tuple[str, dict]:
+        keys = [key for key in self.paramwise_cfg.get("custom_keys", {}) if key in name]
+        if not keys:
+            return "", {}
+        key = min(keys, key=lambda key: (-len(key), key))
+        return key, dict(self.paramwise_cfg["custom_keys"][key])
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def table(groups: dict[str, dict]) -> str:
+    width = max(map(len, groups), default=0)
+    lines = [f"{'group':{width}}  {'rate':>10}  {'decay':>8}  parameters"]
+    for name, group in groups.items():
+        count = sum(parameter.numel() for parameter in group["params"])
+        decay = group.get("weight_decay", 0.0)
+        lines.append(f"{name:{width}}  {group['lr']:>10.3g}  {decay:>8.3g}  {count:,}")
+    return "Optimiser groups\n" + "\n".join(lines)

@@ -1,0 +1,4 @@
+from .convnext import DclsConvNeXt
+from .convs import dcls1d, dcls2d, dcls3d
+
+__all__ = ["DclsConvNeXt", "dcls1d", "dcls2d", "dcls3d"]

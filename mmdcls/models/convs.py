@@ -1,0 +1,73 @@
+"""DCLS layers for every `conv_cfg` of mmcv, mmdet and mmsegmentation."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, DclsNd
+from mmdcls.dcls.layers import is_whole, per_axis
+from mmdcls.registry import MODELS
+
+
+def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., nn.Module]:
+    def build(
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        *,
+        kernel_count: int,
+        where_kernel_size: int | None = None,
+        dcls_kernel_size: int | None = None,
+        interpolation: str = "bilinear",
+        **others,
+    ) -> nn.Module:
+        """A DCLS layer where a network asks for a convolution, as conv_cfg.
+
+        A conv_cfg reaches every convolution of a network, so this decides which ones change. A
+        kernel of a single cell has no room for elements to move and stays a plain convolution.
+
+        where_kernel_size: replace only the convolutions of this kernel size; None means all that
+            are larger than one cell.
+        dcls_kernel_size: kernel size of the DCLS layers; the padding grows with it, so that the
+            output keeps its size. None keeps the size that the network asks for.
+        """
+        asked = per_axis("kernel_size", kernel_size, layer.axes, least=1)
+        wanted = where_kernel_size is None or set(asked) == {where_kernel_size}
+        if max(asked) == 1 or not wanted:
+            return plain(in_channels, out_channels, kernel_size, stride, padding, **others)
+        if dcls_kernel_size is not None:
+            kernel_size, padding = enlarge(asked, padding, dcls_kernel_size)
+        return layer(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            kernel_count=kernel_count,
+            interpolation=interpolation,
+            **others,
+        )
+
+    build.__name__ = layer.__name__.lower()
+    return MODELS.register_module(name=layer.__name__, module=build)
+
+
+def enlarge(
+    asked: tuple[int, ...], padding: int | Sequence[int] | str, size: int
+) -> tuple[int, int | tuple[int, ...] | str]:
+    if not is_whole(size) or any(size < old or (size - old) % 2 for old in asked):
+        raise ValueError(
+            f"dcls_kernel_size={size!r} must be at least the kernel_size={asked} that the network "
+            f"asks for, and odd or even as that is, so that the padding can follow"
+        )
+    if isinstance(padding, str):
+        return size, padding
+    sides = per_axis("padding", padding, len(asked), least=0)
+    return size, tuple(p + (size - old) // 2 for p, old in zip(sides, asked, strict=True))
+
+
+dcls1d = conv_factory(Dcls1d, nn.Conv1d)
+dcls2d = conv_factory(Dcls2d, nn.Conv2d)
+dcls3d = conv_factory(Dcls3d, nn.Conv3d)

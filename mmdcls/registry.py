@@ -1,0 +1,19 @@
+"""Where configs find our parts: `type="mmdcls.X"` imports this module, and it imports the rest."""
+
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmdcls", locations=["mmdcls.models"])
+HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmdcls", locations=["mmdcls.engine"])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    "optim wrapper constructor",
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope="mmdcls",
+    locations=["mmdcls.engine"],
+)
+TRANSFORMS = Registry(
+    "transform", parent=MMENGINE_TRANSFORMS, scope="mmdcls", locations=["mmdcls.datasets"]
+)
