@@ -1,0 +1,36 @@
+# make demo, make demo-det, make test; STACK=onedl takes the onedl forks instead of OpenMMLab.
+STACK ?= openmmlab
+PYTHON ?= python3
+VENV := $(if $(filter openmmlab,$(STACK)),.venv,.venv-$(STACK))
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo demo-det test clean
+
+help:
+	@echo "make demo       set up, train a segmentor on real images, show what it learned"
+	@echo "make demo-det   the same with a detector"
+	@echo "make test       set up, run the tests"
+	@echo "make setup      set up only; STACK=onedl for the onedl forks, PYTHON=... for another Python"
+
+setup: $(READY)
+
+$(READY): constraints.txt setup.py pyproject.toml tools/install_stack.py
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 10) and f"mmdcls needs Python 3.10 or newer, and $(PYTHON) is {v}; use make PYTHON=...")'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) tools/install_stack.py $(STACK)
+	touch $@
+
+demo: $(READY)
+	$(RUN) tools/demo.py seg
+
+demo-det: $(READY)
+	$(RUN) tools/demo.py det
+
+test: $(READY)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m pytest
+
+clean:
+	rm -rf .venv .venv-* work_dirs data

@@ -1,0 +1,41 @@
+"""What tools/train.py and tools/test.py share: arguments, config, runner."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def config_parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="where to write; default work_dirs/NAME_OF_CONFIG")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="override settings of the config; lists as key=a,b or 'key=[(a,b),(c,d)]'",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    # torch.distributed.launch passes it; torchrun sets the variable itself.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    return parser
+
+
+def load_config(arguments: argparse.Namespace) -> Config:
+    os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
+    cfg = Config.fromfile(arguments.config)
+    cfg.merge_from_dict(arguments.cfg_options)
+    cfg.launcher = arguments.launcher
+    default = Path("work_dirs") / Path(arguments.config).stem
+    cfg.work_dir = arguments.work_dir or cfg.get("work_dir") or str(default)
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)

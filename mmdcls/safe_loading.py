@@ -1,0 +1,33 @@
+"""mmengine's checkpoints under torch's `weights_only=True`.
+
+Beside weights, a Runner's checkpoint holds its log as HistoryBuffer objects and numpy scalars,
+which torch >= 2.6 refuses to unpickle. They are added to torch's list of harmless names.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+STATISTICS = ("min", "max", "current", "mean")
+DTYPES = (bool, np.int32, np.int64, np.float32, np.float64)
+
+
+def getattr_of_history(owner: type, name: str) -> Callable:
+    """Stands in for `getattr`, which such a file needs for HistoryBuffer's statistics only."""
+    if owner is not HistoryBuffer or name not in STATISTICS:
+        raise ValueError(f"the checkpoint asks for {owner!r}.{name}, which no Runner writes")
+    return getattr(owner, name)
+
+
+def allow_runner_checkpoints() -> None:
+    multiarray = (np._core if hasattr(np, "_core") else np.core).multiarray
+    named = [
+        (getattr(multiarray, name), f"{package}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for package in ("numpy.core", "numpy._core")
+    ]
+    named.append((getattr_of_history, "builtins.getattr"))
+    dtypes = [type(np.dtype(dtype)) for dtype in DTYPES]
+    torch.serialization.add_safe_globals([HistoryBuffer, np.ndarray, np.dtype, *dtypes, *named])

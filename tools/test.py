@@ -1,0 +1,68 @@
+"""Test a checkpoint, of a segmentor or a detector, and evaluate it."""
+
+import argparse
+
+from mmengine.config import Config, ConfigDict
+
+from mmdcls.launch import build_runner, config_parser, load_config
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = config_parser(__doc__)
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument(
+        "--tta", action="store_true", help="test-time augmentation of the config (tta_pipeline)"
+    )
+    parser.add_argument(
+        "--show-dir", help="folder below the work dir for pictures of predictions beside the truth"
+    )
+    parser.add_argument(
+        "--out",
+        help="keep predictions: a .pkl file, or for segmentation a folder of label images",
+    )
+    return parser.parse_args(arguments)
+
+
+def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
+    cfg.load_from = arguments.checkpoint
+    if arguments.show_dir:
+        if "visualization" not in cfg.default_hooks:
+            raise SystemExit("--show-dir needs default_hooks.visualization in the config")
+        cfg.default_hooks.visualization.draw = True
+        cfg.visualizer.save_dir = arguments.show_dir
+    if arguments.tta:
+        if "tta_pipeline" not in cfg or "tta_model" not in cfg:
+            raise SystemExit("--tta needs tta_pipeline and tta_model in the config")
+        dataset = cfg.test_dataloader.dataset
+        while "dataset" in dataset:
+            dataset = dataset.dataset
+        dataset.pipeline = cfg.tta_pipeline
+        cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    if arguments.out:
+        keep_predictions(cfg, arguments.out)
+
+
+def keep_predictions(cfg: Config, out: str) -> None:
+    given = cfg.test_evaluator
+    metrics = list(given) if isinstance(given, (list, tuple)) else [given]
+    if out.endswith((".pkl", ".pickle")):
+        kind = "DumpDetResults" if cfg.get("default_scope") == "mmdet" else "DumpResults"
+        metrics.append(ConfigDict(type=kind, out_file_path=out))
+    else:
+        writers = [metric for metric in metrics if metric.type == "IoUMetric"]
+        if not writers:
+            raise SystemExit(f"--out {out}: write a .pkl file; only segmentors write a folder")
+        for metric in writers:
+            metric.update(output_dir=out, keep_results=True)
+    cfg.test_evaluator = metrics
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parsed = parse_arguments(arguments)
+    cfg = load_config(parsed)
+    apply_flags(cfg, parsed)
+    build_runner(cfg).test()
+
+
+if __name__ == "__main__":
+    main()

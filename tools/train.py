@@ -1,0 +1,53 @@
+"""Train a model, segmentor or detector, from its config."""
+
+import argparse
+
+from mmengine.config import Config
+
+from mmdcls.launch import build_runner, config_parser, load_config
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = config_parser(__doc__)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="resume from this checkpoint; without a path, from the latest one in the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision (bfloat16 on CPU)")
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the rate by batch size / auto_scale_lr.base_batch_size of the config",
+    )
+    return parser.parse_args(arguments)
+
+
+def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
+    if arguments.amp:
+        kind = cfg.optim_wrapper.get("type", "OptimWrapper")
+        if kind not in ("OptimWrapper", "AmpOptimWrapper", "mmdcls.AmpOptimWrapper"):
+            raise SystemExit(f"--amp works with type='OptimWrapper', and the config has {kind!r}")
+        cfg.optim_wrapper.type = "mmdcls.AmpOptimWrapper"
+    if arguments.auto_scale_lr:
+        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+            raise SystemExit(
+                "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
+            )
+        cfg.auto_scale_lr.enable = True
+    if arguments.resume:
+        cfg.resume = True
+        cfg.load_from = None if arguments.resume == "auto" else arguments.resume
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parsed = parse_arguments(arguments)
+    cfg = load_config(parsed)
+    apply_flags(cfg, parsed)
+    build_runner(cfg).train()
+
+
+if __name__ == "__main__":
+    main()
