@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 # mmcv and mmseg import these without declaring them.
@@ -29,7 +31,7 @@ setup(
     name="mmdcls",
     version="0.1.0",
     packages=find_packages(include=["mmdcls*"]),
-    install_requires=["torch>=2.1"],
+    install_requires=["torch>=2.6"],
     extras_require=extras,
     python_requires=">=3.10",
     entry_points=dict(console_scripts=["mmdcls = mmdcls.cli:main"]),

@@ -32,6 +32,8 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
         options = self.paramwise_cfg
+        # mmengine builds no groups at all where no option is given.
+        self.paramwise_cfg = {"decay_rate": 1.0, **options}
         if unknown := set(options) - set(OPTIONS):
             raise ValueError(
                 f"paramwise_cfg has unknown options {sorted(unknown)}; "

@@ -140,7 +140,7 @@ class DclsConvNeXt(BaseModule):
         # ConvNeXt counts the blocks of the third stage in groups of three.
         self.num_layers = 3 + -(-depths[2] // 3)
         size = per_axis("kernel_size", kernel_size, 2, least=1)
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        rates = [drop_path_rate * block / (sum(depths) - 1) for block in range(sum(depths))]
 
         def new_block() -> Block:
             dwconv = Dcls2d(

@@ -1,0 +1,26 @@
+"""The console command `mmdcls`."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+
+# Subcommand: the module whose main(arguments) runs it, and its line in the help.
+COMMANDS = {
+    "doctor": ("mmdcls.doctor", "show what is installed, and how to mend what is broken"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit status."""
+    lines = [f"  {name:10}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="mmdcls",
+        description="DCLS for OpenMMLab.",
+        epilog="\n".join(["commands:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="command")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="mmdcls COMMAND --help")
+    chosen = parser.parse_args(arguments)
+    module, _ = COMMANDS[chosen.command]
+    return import_module(module).main(chosen.arguments)
