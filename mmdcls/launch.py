@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -38,4 +39,13 @@ def load_config(arguments: argparse.Namespace) -> Config:
 
 
 def build_runner(cfg: Config) -> Runner:
+    if cfg.launcher == "pytorch" and not torch.accelerator.is_available():
+        join_processes_on_cpu(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def join_processes_on_cpu(cfg: Config) -> None:
+    """Start gloo here: mmengine's own start, and its default wrapper, ask for a GPU per process."""
+    cfg.env_cfg.dist_cfg = dict(backend="gloo")
+    cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None))
+    torch.distributed.init_process_group("gloo")

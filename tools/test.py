@@ -13,9 +13,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--tta", action="store_true", help="test-time augmentation of the config (tta_pipeline)"
     )
-    parser.add_argument(
-        "--show-dir", help="folder below the work dir for pictures of predictions beside the truth"
-    )
+    parser.add_argument("--show-dir", help="folder for pictures of predictions beside the truth")
     parser.add_argument(
         "--out",
         help="keep predictions: a .pkl file, or for segmentation a folder of label images",
@@ -28,7 +26,8 @@ def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
     if arguments.show_dir:
         if "visualization" not in cfg.default_hooks:
             raise SystemExit("--show-dir needs default_hooks.visualization in the config")
-        cfg.default_hooks.visualization.draw = True
+        # Every picture, where the hook's own default is one in fifty.
+        cfg.default_hooks.visualization.update(draw=True, interval=1)
         cfg.visualizer.save_dir = arguments.show_dir
     if arguments.tta:
         if "tta_pipeline" not in cfg or "tta_model" not in cfg:
