@@ -203,7 +203,7 @@ def problems_of(environment: Environment) -> list[Problem]:
 
 
 def versions_of(environment: Environment) -> dict[str, str]:
-    torch = environment.attempts["torch"]
+    torch = environment.attempts.get("torch", Attempt())
     ops = environment.attempts.get(OPS)
     built = f"built for CUDA {torch.cuda}, " if torch.cuda else ""
     device = torch.device or "no GPU seen"

@@ -25,18 +25,18 @@ STACKS = {
 }
 OTHERS = dict(torch="torch>=2.4", cv2="opencv-python", PIL="pillow", yaml="PyYAML")
 OPS = "mmcv._ext"
-# The modules that are tried, each with one without which trying it would tell nothing new.
+# The modules that are tried, each with those without which trying it would tell nothing new.
 NEEDS = {
-    "numpy": None,
-    "torch": None,
-    "mmengine": "torch",
-    "mmcv": "mmengine",
-    OPS: "mmcv",
-    "mmdet": "mmcv",
-    "mmseg": "mmcv",
-    "pycocotools.mask": "numpy",
-    "ftfy": None,
-    "regex": None,
+    "numpy": (),
+    "torch": (),
+    "mmengine": ("numpy", "torch"),
+    "mmcv": ("mmengine",),
+    OPS: ("mmcv",),
+    "mmdet": ("mmcv",),
+    "mmseg": ("mmcv",),
+    "pycocotools.mask": ("numpy",),
+    "ftfy": (),
+    "regex": (),
 }
 
 
@@ -79,7 +79,7 @@ def name_of(requirement: str) -> str:
     return re.split("[<>=]", requirement)[0]
 
 
-def probe(needs: dict[str, str | None]) -> None:
+def probe(needs: dict[str, tuple[str, ...]]) -> None:
     """Import the modules one by one and write what comes of it, in lines of JSON.
 
     Its source is run in a process of its own: a module that breaks half-way, or takes the
@@ -98,10 +98,11 @@ def probe(needs: dict[str, str | None]) -> None:
 
     failed = set()
     for name, needed in needs.items():
-        if needed in failed:
+        if failed.intersection(needed):
+            package = name.partition(".")[0]
+            if package not in failed and importlib.util.find_spec(package) is None:
+                write(name, dict(error=f"ModuleNotFoundError: No module named {package!r}"))
             failed.add(name)
-            if "." not in name and importlib.util.find_spec(name) is None:
-                write(name, dict(error=f"ModuleNotFoundError: No module named {name!r}"))
             continue
         write(name, None)
         found = {}
@@ -119,7 +120,7 @@ def probe(needs: dict[str, str | None]) -> None:
             failed.add(name)
             frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
             raisers = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames]
-            raisers = [x for x in raisers if x not in ("__main__", "importlib", "None")]
+            raisers = [x for x in raisers if x not in ("__main__", "importlib", "numpy", "None")]
             found["culprit"] = raisers[-1] if raisers else name.partition(".")[0]
             found["error"] = f"{type(error).__name__}: {error}"
         write(name, found)
@@ -132,9 +133,10 @@ def examine() -> Environment:
         if found.name
     }
     environment = Environment(distributions)
-    needs = NEEDS | ({"pkg_resources": None} if "OpenMMLab" in environment.stacks else {})
+    needs = NEEDS | ({"pkg_resources": ()} if "OpenMMLab" in environment.stacks else {})
     # The current folder leaves the path: a checkout in it would hide what is installed.
-    code = f"import sys\nsys.path.remove('')\n{inspect.getsource(probe)}\nprobe({needs!r})"
+    start = f"import sys; sys.path[:] = filter(None, sys.path); probe({needs!r})"
+    code = f"{inspect.getsource(probe)}\n{start}"
     command = [sys.executable, "-W", "ignore", "-c", code]
     child = subprocess.run(command, capture_output=True, text=True)
     for line in child.stdout.splitlines():

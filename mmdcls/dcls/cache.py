@@ -1,30 +1,47 @@
 """Reuse what was built from parameters, as long as the parameters are what they were."""
 
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+
+
+class Entry(NamedTuple):
+    sources: tuple[Tensor, ...]
+    context: tuple
+    value: Any
 
 
 class ParameterCache:
-    """Keeps one value together with a copy of the tensors it was built from.
+    """Keeps one value together with what it was built from.
 
-    The tensors are compared by value, since `.data.copy_` (mmengine's EMAHook uses it) changes
-    neither identity nor version counter. The cache is not state: copies and pickles start empty.
+    The cache is not state: copies and pickles start empty.
     """
 
     def __init__(self) -> None:
-        self._entry: tuple[tuple[Tensor, ...], Any] | None = None
+        self._entry: Entry | None = None
 
-    def get(self, sources: Sequence[Tensor], build: Callable[[], Any]) -> Any:
+    def get(self, sources: Sequence[Tensor], context: tuple, build: Callable[[], Any]) -> Any:
+        """The kept value, or a new one from `build` if it is out of date.
+
+        sources  compared by value with copies, since `.data.copy_` (mmengine's EMAHook uses it)
+                 changes neither identity nor version counter
+        context  what else the value depends on and is never edited, compared by identity
+        """
         entry = self._entry
-        if entry is None or not all(map(same, entry[0], sources)):
+        if entry is None or not (
+            all(map(operator.is_, entry.context, context))
+            and all(map(same, entry.sources, sources))
+        ):
             # Built as normal tensors, so that what is built under inference_mode serves later.
             with torch.inference_mode(False), torch.no_grad():
-                entry = tuple(source.detach().clone() for source in sources), build()
+                copies = tuple(source.detach().clone() for source in sources)
+                entry = Entry(copies, context, build())
             self._entry = entry
-        return entry[1]
+        return entry.value
 
     def __deepcopy__(self, memo: dict) -> "ParameterCache":
         return ParameterCache()
@@ -50,5 +67,17 @@ def may_cache(sources: Sequence[Tensor]) -> bool:
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return all(
-        type(source) in (Tensor, torch.nn.Parameter) and not source.is_meta for source in sources
+        type(source) in (Tensor, torch.nn.Parameter)
+        and not source.is_meta
+        and not is_transformed(source)
+        for source in sources
+    )
+
+
+def is_transformed(tensor: Tensor) -> bool:
+    """Whether torch.func or forward-mode differentiation follows this tensor."""
+    # The compiler sees transforms itself, and cannot trace the questions below.
+    return not torch.compiler.is_compiling() and (
+        torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        or forward_ad.unpack_dual(tensor).tangent is not None
     )

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .cache import is_transformed
+
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
 # Tiles of the gradient of a depthwise kernel: as large as possible while the patches of the input
@@ -48,6 +50,8 @@ def depthwise_why_not(
         return "it needs as many groups as input and output channels"
     if max(stride) > 1:
         return f"it needs stride 1, not {stride}"
+    if is_transformed(x) or is_transformed(kernel):
+        return "custom operators know neither torch.func nor forward-mode differentiation"
     return None
 
 
@@ -57,17 +61,25 @@ def depthwise(x: Tensor, kernel: Tensor, bias: Tensor | None, padding: tuple[int
     On CPUs the framework's own way is one to two orders of magnitude slower for large kernels in
     NCHW, and slow in both formats for the gradient of the kernel.
     """
-    if torch.is_autocast_enabled("cpu"):
+    # Autocast does not reach into custom operators; it leaves float64 alone.
+    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype("cpu")
         x, kernel, bias = x.to(dtype), kernel.to(dtype), None if bias is None else bias.to(dtype)
     nchw = x.is_contiguous()
     x = x.contiguous(memory_format=torch.channels_last)
-    if torch.is_grad_enabled() and kernel.requires_grad:
+    if torch.is_grad_enabled() and kernel.requires_grad and not is_traced_away():
         y = depthwise_conv2d(x, kernel, list(padding))
         y = y if bias is None else y + bias[:, None, None]
     else:
         y = F.conv2d(x, kernel, bias, padding=padding, groups=x.shape[1])
     return y.contiguous() if nchw else y
+
+
+def is_traced_away() -> bool:
+    """Whether the graph being traced must run where this package, and its operators, are not."""
+    # Strict export traces as the compiler does, and cannot be told apart from it.
+    exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    return exporting or torch.jit.is_tracing()
 
 
 @torch.library.custom_op("mmdcls::depthwise_conv2d", mutates_args=())
@@ -91,6 +103,8 @@ def depthwise_conv2d_kernel_gradient(
     patch of x that the tile saw. The sum over the tiles is the gradient.
     """
     (n, c, *out_size) = grad.shape
+    if n == 0:
+        return grad.new_zeros(c, 1, *kernel_size)
     tile = [min(TILE, size) for size in out_size]
     count = [-(-size // t) for size, t in zip(out_size, tile, strict=True)]
     patch = [t + s - 1 for t, s in zip(tile, kernel_size, strict=True)]
@@ -134,4 +148,20 @@ def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     return grad_x, grad_kernel, None
 
 
+def _save_kernel_gradient(ctx, inputs: tuple, output: Tensor) -> None:
+    grad, x, _, ctx.padding = inputs
+    ctx.save_for_backward(grad, x)
+
+
+def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    # The kernel gradient is linear in grad and in x, so that its own gradients are convolutions.
+    grad, x = ctx.saved_tensors
+    grad_grad = F.conv2d(x, grad_kernel, padding=ctx.padding, groups=x.shape[1])
+    grad_x = F.conv_transpose2d(grad, grad_kernel, padding=ctx.padding, groups=x.shape[1])
+    return grad_grad, grad_x, None, None
+
+
 depthwise_conv2d.register_autograd(_gradients, setup_context=_save)
+depthwise_conv2d_kernel_gradient.register_autograd(
+    _gradients_of_kernel_gradient, setup_context=_save_kernel_gradient
+)

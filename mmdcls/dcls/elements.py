@@ -1,7 +1,5 @@
 """The module that owns positions: a layer, or a stage whose layers share them."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -10,12 +8,9 @@ from .interpolation import get_interpolation
 from .kernel import element_shares
 from .positions import clamp_positions_, spread_positions_
 
-
-class Shares(NamedTuple):
-    """Per axis, how much of each element every cell receives, and the parameters that say so."""
-
-    per_axis: tuple[Tensor, ...]
-    sources: tuple[Tensor, ...]
+# How much of each element every cell receives: (out, in/groups, kernel_count, kernel_size[a]) for
+# every axis a.
+Shares = tuple[Tensor, ...]
 
 
 class ElementPositions(nn.Module):
@@ -68,8 +63,9 @@ class ElementPositions(nn.Module):
             )
         sources = (self.positions,) if self.sigma is None else (self.positions, self.sigma)
 
-        def build() -> tuple[Tensor, ...]:
+        def build() -> Shares:
             return element_shares(self.positions, self.sigma, self.kernel_size, self.interpolation)
 
-        reuse = not self.training and may_cache(sources)
-        return Shares(self._shares.get(sources, build) if reuse else build(), sources)
+        if self.training or not may_cache(sources):
+            return build()
+        return self._shares.get(sources, (self.kernel_size, self.interpolation), build)

@@ -1,5 +1,6 @@
 """Weights and positions of a few elements -> a dense kernel, for any number of axes."""
 
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -53,12 +54,13 @@ def kernel_from_shares(weight: Tensor, shares: tuple[Tensor, ...]) -> Tensor:
     The largest tensor on the way holds, for each element, the cells of all axes but the last.
     """
     *outer, last = shares
-    elements = weight.to(last.dtype).unsqueeze(-1)
+    dtype = torch.promote_types(weight.dtype, last.dtype)
+    elements = weight.to(dtype).unsqueeze(-1)
     for share in outer:
         elements = (elements.unsqueeze(-1) * share.unsqueeze(-2)).flatten(-2)
     # Autocast would run this product in half precision.
     with without_autocast(weight.device.type):
-        kernel = elements.transpose(-1, -2) @ last
+        kernel = elements.transpose(-1, -2) @ last.to(dtype)
     sizes = [share.shape[-1] for share in shares]
     return kernel.reshape(*weight.shape[:-1], *sizes).to(weight.dtype)
 
@@ -93,6 +95,11 @@ def construct_kernel(
 def check_shapes(
     positions: Tensor, sigma: Tensor | None, kernel_size: tuple[int, ...], interpolation: str
 ) -> None:
+    if not isinstance(kernel_size, Sequence) or min(kernel_size, default=0) < 1:
+        raise ValueError(
+            f"kernel_size={kernel_size!r} must have one whole number of at least 1 per axis, "
+            f"such as (7,) or (7, 7)"
+        )
     if positions.dim() != 4 or positions.shape[0] != len(kernel_size):
         raise ValueError(
             f"positions must be (axes, out, in/groups, kernel_count) with axes = "

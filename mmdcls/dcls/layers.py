@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -110,17 +111,29 @@ class DclsNd(ElementPositions):
     def kernel(self, shares: Shares | None = None) -> Tensor:
         """The dense kernel, (out, in/groups, *kernel_size), differentiable, built anew."""
         shares = self.shares() if shares is None else shares
-        return kernel_from_shares(self.weight, shares.per_axis)
+        self.check_shares(shares)
+        return kernel_from_shares(self.weight, shares)
 
     def forward(self, x: Tensor, shares: Shares | None = None) -> Tensor:
         shares = self.shares() if shares is None else shares
-        sources = (self.weight, *shares.sources)
-        if not self.training and may_cache(sources):
-            kernel = self._kernels.get(sources, lambda: self.kernel(shares))
-        else:
+        if self.training or not may_cache((self.weight, *shares)):
             kernel = self.kernel(shares)
+        else:
+            # Shares are built anew when positions change, so that they are known by identity.
+            kernel = self._kernels.get((self.weight,), shares, lambda: self.kernel(shares))
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
         return convolve(x, kernel, self.bias, self.stride, self.padding_sides, mode, self.groups)
+
+    def check_shares(self, shares: Shares) -> None:
+        """Raises ValueError for shares of positions that are not made for this layer."""
+        needed = [(*self.weight.shape, size) for size in self.kernel_size]
+        given = [tuple(share.shape) for share in shares]
+        if given != needed:
+            raise ValueError(
+                f"shares of shapes {given} do not fit a layer that needs {needed}: take them from "
+                f"an ElementPositions with kernel_size={self.kernel_size} and "
+                f"element_shape={tuple(self.weight.shape)}"
+            )
 
     def to_conv(self, shares: Shares | None = None) -> nn.Module:
         """The plain `nn.ConvNd` that computes the same."""
@@ -171,7 +184,7 @@ class Dcls3d(DclsNd):
 
 
 def is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> tuple[int, ...]:
@@ -181,7 +194,7 @@ def per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> tu
         raise ValueError(
             f"{name}={value!r} must be a whole number of at least {least}, or {axes} of them"
         )
-    return tuple(values)
+    return tuple(map(int, values))
 
 
 def check_channels(in_channels: int, out_channels: int, groups: int) -> None:

@@ -1,0 +1,105 @@
+"""What can be known of a config before a Runner is built and a work dir is made."""
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+import mmdcls.models  # noqa: F401  registers what a config can name, as mmdcls.engine does
+from mmdcls import registry
+from mmdcls.errors import InputError
+
+
+def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
+    """Raise InputError for names without their scope and for files that are not there.
+
+    splits: the data loaders that will be used, of "train", "val" and "test".
+    """
+    ours = [item for item in vars(registry).values() if isinstance(item, Registry)]
+    ours = [item for item in ours if item.scope == "mmdcls"]
+    names = {name for item in ours for name in item.module_dict}
+    # Names that mmengine has too, such as AmpOptimWrapper, are right without our scope.
+    shared = {name for item in ours for name in item.parent.module_dict}
+    for path, node in nodes("", cfg.to_dict()):
+        check_names(path, node, names, shared)
+    for split in splits:
+        for path, node in nodes(f"{split}_dataloader.dataset", loader_dataset(cfg, split)):
+            check_dataset(path, node)
+        for path, node in nodes(f"{split}_evaluator", cfg.get(f"{split}_evaluator")):
+            check_path(f"{path}.ann_file", node.get("ann_file"), os.path.isfile)
+    check_checkpoint("load_from", cfg.get("load_from"))
+    for path, node in nodes("model", cfg.get("model")):
+        if node.get("type") in ("Pretrained", "mmengine.Pretrained"):
+            check_checkpoint(f"{path}.checkpoint", node.get("checkpoint"))
+
+
+def nodes(path: str, node: object) -> Iterator[tuple[str, dict]]:
+    """Every dict in the node, with the dotted key that names it for --cfg-options."""
+    if isinstance(node, dict):
+        yield path, node
+        children = node.items()
+    elif isinstance(node, (list, tuple)):
+        children = enumerate(node)
+    else:
+        return
+    for key, child in children:
+        yield from nodes(f"{path}.{key}" if path else str(key), child)
+
+
+def loader_dataset(cfg: Config, split: str) -> dict | None:
+    return (cfg.get(f"{split}_dataloader") or {}).get("dataset")
+
+
+def check_names(path: str, node: dict, names: set[str], shared: set[str]) -> None:
+    for key in ("type", "constructor"):
+        name = node.get(key)
+        if not isinstance(name, str):
+            continue
+        where = f"{path}.{key}".lstrip(".")
+        if name in names - shared:
+            raise InputError(f"{where}={name!r} lacks its scope; write {f'mmdcls.{name}'!r}.")
+        scope, _, rest = name.partition(".")
+        if scope == "mmdcls" and rest not in names:
+            raise InputError(f"{where}={name!r} is unknown; mmdcls has {', '.join(sorted(names))}.")
+
+
+def check_dataset(path: str, node: dict) -> None:
+    """Of a dict that describes a data set in files of this machine, look at what it names."""
+    if node.get("backend_args") or "pipeline" not in node:
+        return
+    root = node.get("data_root") or ""
+    check_path(f"{path}.data_root", root, os.path.isdir)
+    for key, folder in (node.get("data_prefix") or {}).items():
+        # Without LoadAnnotations, as in a test without truth, label maps need not be there.
+        needed = key != "seg_map_path" or "LoadAnnotations" in str(node["pipeline"])
+        if needed and isinstance(folder, str):
+            check_path(f"{path}.data_prefix.{key}", folder, os.path.isdir, root)
+    check_path(f"{path}.ann_file", node.get("ann_file"), os.path.exists, root)
+
+
+def check_path(
+    where: str, value: str | None, is_there: Callable[[str], bool], root: str = ""
+) -> None:
+    if not value or "://" in value or "://" in root or is_there(os.path.join(root, value)):
+        return
+    kind = "folder" if is_there is os.path.isdir else "file"
+    found = os.path.abspath(os.path.join(root, value))
+    raise InputError(
+        f"{where}={value!r}: there is no {kind} {found}; put the {kind} there, or give its place "
+        f"by --cfg-options {where}=PATH."
+    )
+
+
+def check_checkpoint(where: str, value: str | None) -> None:
+    check_path(where, value, os.path.isfile)
+    if not value or "://" in value or zipfile.is_zipfile(value):
+        return
+    with open(value, "rb") as file:
+        pickled = file.read(1) == b"\x80"  # how torch < 1.6 wrote
+    if not pickled:
+        raise InputError(
+            f"{where}={value!r} is no checkpoint of torch, or only a part of one; download or copy "
+            f"it again."
+        )

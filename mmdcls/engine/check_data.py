@@ -1,0 +1,156 @@
+"""Data sets whose files are not there, cannot be read, or hold labels without a class."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import mmcv
+import torch
+from mmengine.structures import BaseDataElement
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from mmdcls.errors import InputError
+
+FILES = {"img_path": "image", "seg_map_path": "label map"}
+
+
+class NamingPipeline:
+    """A data set's pipeline that names the file when it fails for one that cannot be read."""
+
+    def __init__(self, pipeline: Callable[[dict], dict | None]) -> None:
+        self.pipeline = pipeline
+
+    def __call__(self, sample: dict) -> dict | None:
+        paths = {kind: sample.get(key) for key, kind in FILES.items()}
+        try:
+            return self.pipeline(sample)
+        except Exception as error:
+            for kind, path in paths.items():
+                if is_local(path) and (fault := fault_of(path)):
+                    raise InputError(
+                        f"The {kind} {path} {fault}, or take it out of the data set."
+                    ) from error
+            raise
+
+
+def fault_of(path: str) -> str | None:
+    if not os.path.isfile(path):
+        return "is not there; put it there"
+    try:
+        with Image.open(path) as image:
+            image.load()
+        if mmcv.imread(path) is None:
+            return "cannot be read by OpenCV; replace it"
+    except Exception as error:
+        reason = str(error).partition(" '")[0]  # without the name of the file
+        return f"cannot be read ({' '.join(reason.split())}); replace it"
+    return None
+
+
+def is_local(path: str | None) -> bool:
+    return bool(path) and "://" not in path
+
+
+@contextmanager
+def naming_empty_data(dataloader: dict | DataLoader) -> Iterator[None]:
+    """While a data loader is built: say why numpy gets nothing to concatenate."""
+    try:
+        yield
+    except ValueError as error:
+        if "need at least one array" not in str(error):
+            raise
+        root = dataloader["dataset"].get("data_root")
+        raise InputError(
+            f"Of the data set in {root!r} there is no image to use; compare data_prefix and "
+            f"img_suffix with the names of its files, and the classes with the categories of its "
+            f"annotation file."
+        ) from error
+
+
+def watch(dataset: Dataset) -> None:
+    """Refuse a data set that lacks label maps, and let it name files that cannot be read."""
+    for part in parts_of(dataset):
+        if hasattr(part, "pipeline"):
+            check_label_maps(part)
+            part.pipeline = NamingPipeline(part.pipeline)
+
+
+def parts_of(dataset: Dataset) -> Iterator[Dataset]:
+    """What wrappers such as ConcatDataset and RepeatDataset wrap."""
+    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if inner == [None]:
+        yield dataset
+    else:
+        for child in inner:
+            yield from parts_of(child)
+
+
+def check_label_maps(dataset: Dataset) -> None:
+    if not hasattr(dataset, "seg_map_suffix") or "LoadAnnotations" not in repr(dataset.pipeline):
+        return
+    paths = [dataset.get_data_info(i).get("seg_map_path") for i in range(len(dataset))]
+    paths = list(filter(is_local, paths))
+    folders = {os.path.dirname(path) for path in paths}
+    present = {os.path.join(f, name) for f in folders if os.path.isdir(f) for name in os.listdir(f)}
+    if absent := [path for path in paths if path not in present]:
+        raise InputError(
+            f"{len(absent)} of {len(dataset)} images have no label map, the first of them "
+            f"{absent[0]}; every image needs one, named like it but for img_suffix="
+            f"{dataset.img_suffix!r} and seg_map_suffix={dataset.seg_map_suffix!r}."
+        )
+
+
+def check_labels(model: nn.Module, data_batch: dict) -> None:
+    """Raise InputError for a label that the model has no class for."""
+    for sample in samples_of(data_batch):
+        if "gt_sem_seg" in sample and (head := head_of(model, "decode_head")):
+            check_label_map(*head, sample.gt_sem_seg.data, sample.metainfo)
+        if "labels" in sample.get("gt_instances", ()) and (head := head_of(model, "bbox_head")):
+            check_objects(*head, sample.gt_instances.labels, sample.metainfo)
+
+
+def samples_of(batch: object) -> Iterator[BaseDataElement]:
+    """Data samples, however nested: test-time augmentation makes a list for every augmentation."""
+    if isinstance(batch, BaseDataElement):
+        yield batch
+    elif isinstance(batch, (dict, list, tuple)):
+        for child in batch.values() if isinstance(batch, dict) else batch:
+            yield from samples_of(child)
+
+
+def head_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
+    for path, module in model.named_modules():
+        if name in path.split(".") and isinstance(getattr(module, "num_classes", None), int):
+            return path.removeprefix("module."), module
+    return None
+
+
+def check_label_map(path: str, head: nn.Module, labels: torch.Tensor, info: dict) -> None:
+    file, count = info.get("seg_map_path"), head.num_classes
+    if labels.ndim != 3 or len(labels) != 1:
+        raise InputError(
+            f"The label map {file} is a picture in colour, shape {tuple(labels.shape)}; it must "
+            f"have one channel, with the number of the class in every pixel."
+        )
+    ignored = getattr(head, "ignore_index", 255)
+    wrong = labels[(labels >= count) & (labels != ignored)]
+    if len(wrong):
+        label, allowed = int(wrong.max()), f"0 to {count - 1}, and {ignored} for no class"
+        if info.get("reduce_zero_label"):
+            label, allowed = label + 1, f"1 to {count}, and 0 for no class (reduce_zero_label)"
+        raise InputError(
+            f"The label map {file} has the label {label}, and model.{path}.num_classes={count} "
+            f"allows {allowed}; correct the label map, or num_classes and the classes of the data "
+            f"set."
+        )
+
+
+def check_objects(path: str, head: nn.Module, labels: torch.Tensor, info: dict) -> None:
+    if len(labels) and labels.max() >= head.num_classes:
+        raise InputError(
+            f"The image {info.get('img_path')} has an object of class {int(labels.max())}, and "
+            f"model.{path}.num_classes={head.num_classes} allows 0 to {head.num_classes - 1}; give "
+            f"num_classes and the data set the same classes."
+        )

@@ -1,0 +1,63 @@
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdcls.errors import InputError
+from mmdcls.registry import HOOKS
+
+from .check_checkpoint import is_stranger, misfits_of, refusal, unwrapped, weights_of
+from .check_data import check_labels
+
+
+@HOOKS.register_module()
+class CheckInputs(Hook):
+    """Refuse labels that the model has no class for, and checkpoints of another model.
+
+    To resume or to test, all of the model must be in the checkpoint; the auxiliary head only to
+    resume. For load_from in training, half of the backbone must be.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self.incomplete: InputError | None = None
+        self.worked = False  # whether an iteration of training or testing came to its end
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        given, wanted = weights_of(checkpoint), unwrapped(runner.model).state_dict()
+        file = runner.cfg.get("load_from") or f"that was found in {runner.work_dir}"
+        source = f"The checkpoint {file}"
+        if runner.cfg.get("resume"):
+            if misfits_of(given, wanted):
+                raise refusal(source, given, wanted, "resume with the config it was trained with")
+            if "meta" not in checkpoint:
+                raise InputError(
+                    f"{source} holds weights only; use it as load_from, not to resume."
+                )
+        if is_stranger(given, wanted):
+            raise refusal(source, given, wanted, "use it with the config it was trained with")
+        needed = {k: v for k, v in wanted.items() if not k.startswith("auxiliary_head.")}
+        if misfits_of(given, needed):
+            advice = "test with the config it was trained with"
+            self.incomplete = refusal(source, given, needed, advice)
+
+    def before_train(self, runner: Runner) -> None:
+        self.incomplete = None
+
+    def before_val(self, runner: Runner) -> None:
+        if self.incomplete:
+            raise self.incomplete
+
+    before_test = before_val
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        check_labels(runner.model, data_batch)
+
+    before_val_iter = before_train_iter
+    before_test_iter = before_train_iter
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, *others, **results) -> None:
+        self.worked = True
+
+    after_test_iter = after_train_iter

@@ -1,0 +1,88 @@
+"""The room of the maths needs PyTorch and nothing else."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmdcls.dcls
+
+ROOM = Path(mmdcls.dcls.__file__).parent
+MODULES = sorted(ROOM.rglob("*.py"))
+ALLOWED = {"torch", *sys.stdlib_module_names}
+
+SCRIPT = """
+import sys
+
+BLOCKED = {"mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "numpy", "DCLS"}
+
+
+class Wall:
+    # Finds what the other finders find, but for the blocked packages.
+    def __init__(self, finders):
+        self.finders = finders
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            return None
+        found = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in found if spec is not None), None)
+
+
+sys.meta_path[:] = [Wall(list(sys.meta_path))]
+for name in BLOCKED:
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        continue
+    raise SystemExit(f"the wall does not hold {name}")
+
+import torch
+
+import mmdcls.dcls
+
+for axes, layer_class in enumerate((mmdcls.dcls.Dcls1d, mmdcls.dcls.Dcls2d, mmdcls.dcls.Dcls3d), 1):
+    for interpolation in mmdcls.dcls.INTERPOLATIONS:
+        layer = layer_class(2, 2, 3, groups=2, kernel_count=2, interpolation=interpolation)
+        layer(torch.randn(1, 2, *(5,) * axes)).sum().backward()
+        layer.eval().to_conv()
+        with torch.no_grad():
+            layer(torch.randn(1, 2, *(5,) * axes))
+print("ran", len(mmdcls.dcls.INTERPOLATIONS))
+"""
+
+
+def test_the_room_runs_with_every_openmmlab_package_blocked():
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == f"ran {len(mmdcls.dcls.INTERPOLATIONS)}"
+
+
+def test_there_are_modules_in_the_room():
+    assert {path.name for path in MODULES} >= {"layers.py", "kernel.py", "reference.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_a_module_imports_only_torch_the_standard_library_and_its_own_room(path):
+    depth = len(path.relative_to(ROOM).parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level <= depth, f"line {node.lineno} leaves the room"
+            names = [] if node.level else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            assert name.partition(".")[0] in ALLOWED, f"line {node.lineno} imports {name}"
+
+
+def test_the_room_exports_its_public_names():
+    for name in mmdcls.dcls.__all__:
+        assert getattr(mmdcls.dcls, name) is not None
+    names = {"Dcls1d", "Dcls2d", "Dcls3d", "construct_kernel", "INTERPOLATIONS"}
+    assert set(mmdcls.dcls.__all__) >= names
