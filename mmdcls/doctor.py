@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .environment import OPS, OTHERS, STACKS, Attempt, Environment, examine, name_of
 
-OLDEST_TORCH = (2, 4)
+OLDEST_TORCH = (2, 6)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def old_torch(environment: Environment) -> Problem | None:
     if not version or numbers(version) >= OLDEST_TORCH:
         return None
     return Problem(
-        f"torch {version} is too old; 2.4 or newer is needed.",
+        f"torch {version} is too old; 2.6 or newer is needed.",
         f"{install(OTHERS['torch'])} && {compile_ops(environment)}",
     )
 

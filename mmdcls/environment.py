@@ -23,7 +23,7 @@ STACKS = {
         mmseg="onedl-mmsegmentation",
     ),
 }
-OTHERS = dict(torch="torch>=2.4", cv2="opencv-python", PIL="pillow", yaml="PyYAML")
+OTHERS = dict(torch="torch>=2.6", cv2="opencv-python", PIL="pillow", yaml="PyYAML")
 OPS = "mmcv._ext"
 # The modules that are tried, each with those without which trying it would tell nothing new.
 NEEDS = {

@@ -2,12 +2,18 @@
 
 import argparse
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
+from mmdcls.errors import InputError
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -38,10 +44,55 @@ def load_config(arguments: argparse.Namespace) -> Config:
     return cfg
 
 
+class CheckingRunner(Runner):
+    """A Runner that looks at its data sets before any worker process has a copy of them."""
+
+    @staticmethod
+    def build_dataloader(dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
+        with naming_empty_data(dataloader):
+            loader = Runner.build_dataloader(dataloader, *arguments, **options)
+        watch(loader.dataset)
+        return loader
+
+
+def run(cfg: Config, task: str) -> None:
+    """Train or test. Bad input ends the program with a sentence and leaves no new files behind.
+
+    task: "train" or "test". Once an iteration has run, its files are kept.
+    """
+    work_dir = Path(cfg.work_dir)
+    existing = {work_dir, *work_dir.rglob("*")} if work_dir.exists() else set()
+    runner, checks = None, CheckInputs()
+    try:
+        check_config(cfg, ("train", "val") if task == "train" else ("test",))
+        runner = build_runner(cfg)
+        runner.register_hook(checks)
+        if task == "train":
+            check_pretrained(runner.model)
+            runner.train()
+        else:
+            runner.test()
+    except Exception as error:
+        if runner is None or (isinstance(error, InputError) and not checks.worked):
+            remove({work_dir, *work_dir.rglob("*")} - existing)
+        if isinstance(error, InputError):
+            # From a worker process the sentence comes at the end of its traceback.
+            raise SystemExit(str(error).rpartition("InputError: ")[2].strip()) from error
+        raise
+
+
+def remove(paths: Iterable[Path]) -> None:
+    for path in sorted(paths):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def build_runner(cfg: Config) -> Runner:
     if cfg.launcher == "pytorch" and not torch.accelerator.is_available():
         join_processes_on_cpu(cfg)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if "runner_type" in cfg else CheckingRunner.from_cfg(cfg)
 
 
 def join_processes_on_cpu(cfg: Config) -> None:

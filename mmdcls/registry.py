@@ -4,7 +4,6 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmdcls", locations=["mmdcls.models"])
@@ -17,7 +16,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 )
 OPTIM_WRAPPERS = Registry(
     "optim wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope="mmdcls", locations=["mmdcls.engine"]
-)
-TRANSFORMS = Registry(
-    "transform", parent=MMENGINE_TRANSFORMS, scope="mmdcls", locations=["mmdcls.datasets"]
 )

@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.config import Config, ConfigDict
 
-from mmdcls.launch import build_runner, config_parser, load_config
+from mmdcls.launch import config_parser, load_config, run
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed = parse_arguments(arguments)
     cfg = load_config(parsed)
     apply_flags(cfg, parsed)
-    build_runner(cfg).test()
+    run(cfg, "test")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.config import Config
 
-from mmdcls.launch import build_runner, config_parser, load_config
+from mmdcls.launch import config_parser, load_config, run
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed = parse_arguments(arguments)
     cfg = load_config(parsed)
     apply_flags(cfg, parsed)
-    build_runner(cfg).train()
+    run(cfg, "train")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
 # Tiles of the gradient of a depthwise kernel: as large as possible while the patches of the input
 # that go with them, tile + kernel - 1 wide, stay cheap to gather.
-TILE = 16
+TILE = 32
 
 
 def convolve(
@@ -132,6 +132,14 @@ def _(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Te
     return grad.new_empty(grad.shape[1], 1, *kernel_size)
 
 
+def transposed(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
+    """The transposed convolution, as a forward one with the turned kernel: faster on CPUs."""
+    turned_padding = [size - 1 - p for size, p in zip(kernel.shape[2:], padding, strict=True)]
+    if min(turned_padding) < 0:
+        return F.conv_transpose2d(grad, kernel, padding=padding, groups=grad.shape[1])
+    return F.conv2d(grad, kernel.flip(2, 3), padding=turned_padding, groups=grad.shape[1])
+
+
 def _save(ctx, inputs: tuple, output: Tensor) -> None:
     x, kernel, ctx.padding = inputs
     ctx.save_for_backward(x, kernel)
@@ -142,7 +150,7 @@ def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
     grad = grad.contiguous(memory_format=torch.channels_last)
     grad_x = grad_kernel = None
     if ctx.needs_input_grad[0]:
-        grad_x = F.conv_transpose2d(grad, kernel, padding=ctx.padding, groups=x.shape[1])
+        grad_x = transposed(grad, kernel, ctx.padding)
     if ctx.needs_input_grad[1]:
         grad_kernel = depthwise_conv2d_kernel_gradient(grad, x, list(kernel.shape[2:]), ctx.padding)
     return grad_x, grad_kernel, None
@@ -157,7 +165,7 @@ def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor, Ten
     # The kernel gradient is linear in grad and in x, so that its own gradients are convolutions.
     grad, x = ctx.saved_tensors
     grad_grad = F.conv2d(x, grad_kernel, padding=ctx.padding, groups=x.shape[1])
-    grad_x = F.conv_transpose2d(grad, grad_kernel, padding=ctx.padding, groups=x.shape[1])
+    grad_x = transposed(grad, grad_kernel, ctx.padding)
     return grad_grad, grad_x, None, None
 
 

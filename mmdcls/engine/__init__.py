@@ -1,10 +1,19 @@
 from .amp import CpuAmpOptimWrapper, amp_optim_wrapper
+from .check_checkpoint import check_pretrained
+from .check_config import check_config
+from .check_data import naming_empty_data, watch
+from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
 
 __all__ = [
+    "CheckInputs",
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
     "amp_optim_wrapper",
+    "check_config",
+    "check_pretrained",
+    "naming_empty_data",
+    "watch",
 ]

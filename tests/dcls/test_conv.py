@@ -81,10 +81,12 @@ def test_depthwise_in_a_lower_precision_is_conv2d_in_float64_up_to_rounding(
     step = 4 * torch.finfo(dtype).eps
     torch.testing.assert_close(ours.double(), theirs, rtol=step, atol=10 * step)
     expected = gradients(theirs, high)
+    # A sum over a whole map rounds more than a few steps, in the framework's convolution as well.
+    plain = gradients(F.conv2d(*low.values(), padding=padding, groups=3), low)
     for name, grad in gradients(ours, low).items():
         assert grad.dtype == dtype
-        error = (grad.double() - expected[name]).norm() / expected[name].norm()
-        assert error < step, name
+        errors = [(g.double() - expected[name]).norm() for g in (grad, plain[name])]
+        assert errors[0] < max(step * expected[name].norm(), 2 * errors[1]), name
 
 
 def test_depthwise_of_an_empty_batch_has_a_gradient_of_zero():

@@ -1,0 +1,166 @@
+"""A config that cannot serve gets one clear sentence before anything is written."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from provocations import (
+    BACKBONE,
+    INSTANCES,
+    ROOT,
+    STRANGER,
+    TRAIN,
+    VAL,
+    Case,
+    cut,
+    expect,
+    new_trial,
+    pretrained,
+    remove,
+    saved,
+    set_to,
+)
+
+from mmdcls.dcls import Dcls2d
+from mmdcls.engine import check_config
+from mmdcls.errors import InputError
+
+CONFIGS = [
+    Case(
+        "backbone without scope",
+        set_to({f"{BACKBONE}.type": "DclsConvNeXt"}),
+        ("model.backbone.type='DclsConvNeXt'", "write 'mmdcls.DclsConvNeXt'"),
+    ),
+    Case(
+        "backbone without scope",
+        set_to({f"{BACKBONE}.type": "DclsConvNeXt"}),
+        ("model.backbone.type='DclsConvNeXt'", "write 'mmdcls.DclsConvNeXt'"),
+        "det",
+    ),
+    Case(
+        "hook without scope",
+        set_to({"custom_hooks": [dict(type="ClampPositions")]}),
+        ("custom_hooks.0.type='ClampPositions'", "write 'mmdcls.ClampPositions'"),
+    ),
+    Case(
+        "optimiser rule without scope",
+        set_to({"optim_wrapper.constructor": "DclsOptimWrapperConstructor"}),
+        ("optim_wrapper.constructor=", "write 'mmdcls.DclsOptimWrapperConstructor'"),
+    ),
+    Case(
+        "convolution without scope",
+        set_to({"model.decode_head.conv_cfg": dict(type="Dcls2d", kernel_count=4)}),
+        ("model.decode_head.conv_cfg.type='Dcls2d'", "write 'mmdcls.Dcls2d'"),
+    ),
+    Case(
+        "unknown name of ours",
+        set_to({f"{BACKBONE}.type": "mmdcls.ConvNeXt"}),
+        ("'mmdcls.ConvNeXt' is unknown", "DclsConvNeXt"),
+    ),
+    Case("arch", set_to({BACKBONE: dict(arch="huge")}), ("arch='huge'", "tiny, small, base")),
+    Case(
+        "out_indices",
+        set_to({f"{BACKBONE}.out_indices": (0, 4)}),
+        ("out_indices=", "stages 0 to 3"),
+    ),
+    Case(
+        "frozen_stages",
+        set_to({f"{BACKBONE}.frozen_stages": 7}),
+        ("frozen_stages=7", "-1 (none)", "up to 4"),
+    ),
+    Case(
+        "interpolation",
+        set_to({f"{BACKBONE}.interpolation": "cubic"}),
+        ("interpolation='cubic'", "bilinear", "gaussian"),
+    ),
+    Case("kernel_count", set_to({f"{BACKBONE}.kernel_count": 0}), ("kernel_count=0", "at least 1")),
+    Case(
+        "no folder of data",
+        set_to({f"{TRAIN}.data_root": "nowhere/ade"}),
+        ("nowhere/ade", "no folder /", f"--cfg-options {TRAIN}.data_root=PATH"),
+    ),
+    Case(
+        "no folder of validation data",
+        set_to({f"{VAL}.data_root": "nowhere/ade"}),
+        ("nowhere/ade", f"--cfg-options {VAL}.data_root=PATH"),
+    ),
+    Case(
+        "no folder of images",
+        set_to({f"{TRAIN}.data_prefix.img": "train2018/"}),
+        ("train2018", f"--cfg-options {TRAIN}.data_prefix.img=PATH"),
+        "det",
+    ),
+    Case(
+        "no folder of label maps",
+        set_to({f"{TRAIN}.data_prefix.seg_map_path": "labels"}),
+        ("data/labels", "no folder"),
+    ),
+    Case("no annotation file", remove(INSTANCES), (INSTANCES, "no file", "ann_file=PATH"), "det"),
+    Case(
+        "no annotation file to evaluate by",
+        set_to({"val_evaluator.ann_file": "nowhere.json"}),
+        ("val_evaluator.ann_file='nowhere.json'", "no file"),
+        "det",
+    ),
+    Case(
+        "no checkpoint",
+        set_to({"load_from": "nowhere.pth"}),
+        ("load_from='nowhere.pth'", "no file"),
+    ),
+    Case(
+        "no pretrained backbone",
+        pretrained(lambda trial: "nowhere.pth"),
+        ("model.backbone.init_cfg.checkpoint='nowhere.pth'", "no file"),
+    ),
+    Case(
+        "half a checkpoint",
+        lambda trial: (
+            saved(STRANGER)(trial),
+            cut("../given.pth", 300)(trial),
+            trial.merge({"load_from": str(trial.folder / "given.pth")}),
+        ),
+        ("given.pth", "only a part", "again"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CONFIGS, ids=str)
+def test_a_config_is_refused_with_a_sentence_and_no_files(case: Case, tmp_path: Path):
+    trial = new_trial(case.task, tmp_path)
+    case.provoke(trial)
+    expect(case.words, trial.refusal("train"))
+    assert not trial.work_dir.exists()
+
+
+LEAF_CONFIGS = sorted(p for p in (ROOT / "configs").glob("*/*.py") if p.parent.name != "_base_")
+
+
+def test_no_name_in_our_configs_is_refused():
+    assert LEAF_CONFIGS
+    for path in LEAF_CONFIGS:
+        check_config(Config.fromfile(path), splits=())
+
+
+def test_label_maps_that_are_not_loaded_need_not_be_there(tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    dataset = trial.cfg.test_dataloader.dataset
+    dataset.data_prefix.seg_map_path = "nowhere"
+    with pytest.raises(InputError):
+        check_config(trial.cfg, splits=["test"])
+    dataset.pipeline = [step for step in dataset.pipeline if step["type"] != "LoadAnnotations"]
+    check_config(trial.cfg, splits=["test"])
+
+
+LAYERS = [
+    (dict(interpolation="cubic"), ("interpolation='cubic'", "bilinear", "gaussian")),
+    (dict(kernel_count=0), ("kernel_count=0", "at least 1")),
+    (dict(dilation=2), ("dilation=(2, 2)", "must be 1")),
+    (dict(groups=3), ("groups=3", "4")),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), LAYERS)
+def test_a_layer_is_refused_with_a_sentence(arguments: dict, words: tuple[str, ...]):
+    with pytest.raises(ValueError) as refused:
+        Dcls2d(**dict(in_channels=4, out_channels=4, kernel_size=5, kernel_count=3) | arguments)
+    expect(words, str(refused.value))
