@@ -48,9 +48,7 @@ class Reaches:
 )
 def test_getattr_is_granted_for_the_statistics_of_a_log_only(tmp_path, owner, name):
     torch.save(Reaches(owner, name), tmp_path / "file.pth")
-    with pytest.raises(
-        Exception, match=r"no Runner writes|Unsupported"
-    ):
+    with pytest.raises(Exception, match=r"no Runner writes|Unsupported"):
         torch.load(tmp_path / "file.pth", weights_only=True)
 
 
