@@ -2,6 +2,7 @@
 
 import argparse
 
+import torch
 from mmengine.config import Config
 
 from mmdcls.launch import config_parser, load_config, run
@@ -30,6 +31,8 @@ def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
         kind = cfg.optim_wrapper.get("type", "OptimWrapper")
         if kind not in ("OptimWrapper", "AmpOptimWrapper", "mmdcls.AmpOptimWrapper"):
             raise SystemExit(f"--amp works with type='OptimWrapper', and the config has {kind!r}")
+        if cfg.get("default_scope") == "mmdet" and not torch.accelerator.is_available():
+            raise SystemExit("--amp trains detectors on GPUs only: mmcv's nms on CPU is float32")
         cfg.optim_wrapper.type = "mmdcls.AmpOptimWrapper"
     if arguments.auto_scale_lr:
         if "base_batch_size" not in cfg.get("auto_scale_lr", {}):

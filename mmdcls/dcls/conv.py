@@ -1,12 +1,19 @@
 """Dense kernel -> convolution, for one to three axes."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .cache import is_transformed
+from .kernel import without_autocast
 
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
+
+# oneDNN 3.12 never returns from some depthwise convolutions in bfloat16 with up to 16 channels,
+# such as 8 channels, a 17x17 kernel and a map 32 cells wide.
+HANGING_GROUPS = 16
 
 # Tiles of the gradient of a depthwise kernel: as large as possible while the patches of the input
 # that go with them, tile + kernel - 1 wide, stay cheap to gather.
@@ -35,7 +42,31 @@ def convolve(
         amount = (0,) * axes
     if depthwise_why_not(x, kernel, stride, groups) is None:
         return depthwise(x, kernel, bias, amount)
-    return CONVOLUTIONS[axes - 1](x, kernel, bias, stride, amount, groups=groups)
+    return plain(x, kernel, bias, stride, amount, groups)
+
+
+def plain(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    stride: tuple[int, ...] | int = 1,
+    padding: Sequence[int] | int = 0,
+    groups: int = 1,
+) -> Tensor:
+    """The framework's convolution, in the dtype of its arguments."""
+    convolution = CONVOLUTIONS[kernel.dim() - 3]
+    if x.device.type == "cpu" and 1 < groups <= HANGING_GROUPS and runs_in_bfloat16(kernel):
+        bias = None if bias is None else bias.float()
+        with without_autocast("cpu"):
+            y = convolution(x.float(), kernel.float(), bias, stride, padding, groups=groups)
+        return y.to(torch.bfloat16)
+    return convolution(x, kernel, bias, stride, padding, groups=groups)
+
+
+def runs_in_bfloat16(kernel: Tensor) -> bool:
+    if torch.is_autocast_enabled("cpu") and kernel.dtype != torch.float64:
+        return torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return kernel.dtype == torch.bfloat16
 
 
 def depthwise_why_not(
@@ -71,7 +102,7 @@ def depthwise(x: Tensor, kernel: Tensor, bias: Tensor | None, padding: tuple[int
         y = depthwise_conv2d(x, kernel, list(padding))
         y = y if bias is None else y + bias[:, None, None]
     else:
-        y = F.conv2d(x, kernel, bias, padding=padding, groups=x.shape[1])
+        y = plain(x, kernel, bias, 1, padding, x.shape[1])
     return y.contiguous() if nchw else y
 
 
@@ -85,7 +116,7 @@ def is_traced_away() -> bool:
 @torch.library.custom_op("mmdcls::depthwise_conv2d", mutates_args=())
 def depthwise_conv2d(x: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
     """x (N, C, H, W) channels_last, kernel (C, 1, S_h, S_w) -> (N, C, H', W') channels_last."""
-    return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+    return plain(x, kernel, padding=padding, groups=x.shape[1])
 
 
 @depthwise_conv2d.register_fake
@@ -118,7 +149,7 @@ def depthwise_conv2d_kernel_gradient(
     channels = n * count[0] * count[1] * c
     tiles = tiles.permute(0, 2, 3, 1, 4, 5).reshape(channels, 1, *tile)
     patches = patches.permute(4, 5, 0, 2, 3, 1).reshape(1, *patch, channels).permute(0, 3, 1, 2)
-    shares = F.conv2d(patches, tiles, groups=channels)
+    shares = plain(patches, tiles, padding=(0, 0), groups=channels)
     return (
         shares.view(-1, c, *kernel_size)
         .sum(0, dtype=torch.promote_types(x.dtype, torch.float32))
@@ -137,7 +168,7 @@ def transposed(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
     turned_padding = [size - 1 - p for size, p in zip(kernel.shape[2:], padding, strict=True)]
     if min(turned_padding) < 0:
         return F.conv_transpose2d(grad, kernel, padding=padding, groups=grad.shape[1])
-    return F.conv2d(grad, kernel.flip(2, 3), padding=turned_padding, groups=grad.shape[1])
+    return plain(grad, kernel.flip(2, 3), padding=turned_padding, groups=grad.shape[1])
 
 
 def _save(ctx, inputs: tuple, output: Tensor) -> None:
@@ -164,7 +195,7 @@ def _save_kernel_gradient(ctx, inputs: tuple, output: Tensor) -> None:
 def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor, Tensor, None, None]:
     # The kernel gradient is linear in grad and in x, so that its own gradients are convolutions.
     grad, x = ctx.saved_tensors
-    grad_grad = F.conv2d(x, grad_kernel, padding=ctx.padding, groups=x.shape[1])
+    grad_grad = plain(x, grad_kernel, padding=ctx.padding, groups=x.shape[1])
     grad_x = transposed(grad, grad_kernel, ctx.padding)
     return grad_grad, grad_x, None, None
 

@@ -188,3 +188,21 @@ def test_the_depthwise_way_is_taken_where_it_can_serve(monkeypatch):
     monkeypatch.setattr(conv, "depthwise", lambda *args: taken.append(args))
     convolve(leaf(2, 4, 9, 9), leaf(4, 1, 3, 3), None, (1, 1), ((1, 1),) * 2, "constant", 4)
     assert len(taken) == 1
+
+
+@pytest.mark.parametrize("channels", [2, 8, 16, 17])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_in_bfloat16_returns_with_few_channels(channels, stride):
+    # Where oneDNN's own kernel never returned; a hang here is the failure.
+    x = torch.randn(1, channels, 33, 40, dtype=torch.bfloat16, requires_grad=True)
+    kernel = torch.randn(channels, 1, 17, 17, dtype=torch.bfloat16, requires_grad=True)
+    call = (None, (stride, stride), ((8, 8), (8, 8)), "constant", channels)
+    for image in (x, x.to(memory_format=torch.channels_last)):
+        y = convolve(image, kernel, *call)
+        y.sum().backward()
+        expected = convolve(image.double(), kernel.double(), *call)
+        torch.testing.assert_close(y.double(), expected, rtol=2e-2, atol=0.5)
+        with torch.autocast("cpu", torch.bfloat16):
+            cast = convolve(image.float(), kernel.float(), *call)
+        assert cast.dtype == torch.bfloat16
+        torch.testing.assert_close(cast, y)

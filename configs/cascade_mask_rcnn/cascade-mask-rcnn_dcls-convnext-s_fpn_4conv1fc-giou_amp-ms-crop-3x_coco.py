@@ -1,0 +1,4 @@
+_base_ = "./cascade-mask-rcnn_dcls-convnext-t_fpn_4conv1fc-giou_amp-ms-crop-3x_coco.py"
+
+model = dict(backbone=dict(arch="small", kernel_count=40, drop_path_rate=0.6))
+optim_wrapper = dict(paramwise_cfg=dict(num_layers=12))

@@ -1,0 +1,8 @@
+_base_ = "./dcls-convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py"
+
+model = dict(
+    backbone=dict(arch="base", kernel_count=40),
+    decode_head=dict(in_channels=[128, 256, 512, 1024]),
+    auxiliary_head=dict(in_channels=512),
+)
+optim_wrapper = dict(paramwise_cfg=dict(num_layers=12))

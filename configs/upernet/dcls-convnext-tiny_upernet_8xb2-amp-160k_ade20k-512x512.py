@@ -1,0 +1,6 @@
+_base_ = [
+    "../_base_/models/upernet_dcls-convnext.py",
+    "../_base_/datasets/ade20k.py",
+    "../_base_/schedules/schedule_160k.py",
+    "../_base_/mmseg_runtime.py",
+]
