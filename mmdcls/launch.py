@@ -90,7 +90,7 @@ def remove(paths: Iterable[Path]) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    if cfg.launcher == "pytorch" and not torch.accelerator.is_available():
+    if cfg.get("launcher") == "pytorch" and not torch.accelerator.is_available():
         join_processes_on_cpu(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else CheckingRunner.from_cfg(cfg)
 

@@ -1,0 +1,29 @@
+# What both tasks share; a leaf adds its scope and its visualizer.
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05),
+    constructor="mmdcls.DclsOptimWrapperConstructor",
+    # The method multiplies by 5; in so few iterations, elements would hardly leave the centre.
+    paramwise_cfg=dict(position_lr_mult=20.0),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=20, end=360, eta_min=1e-5),
+]
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=360, val_interval=90)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=20, log_metric_by_epoch=False),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=360),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+)
+custom_hooks = [dict(type="mmdcls.ClampPositions")]
+env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
+log_processor = dict(by_epoch=False, window_size=20)
+log_level = "INFO"
+load_from = None
+resume = False
+randomness = dict(seed=0)
