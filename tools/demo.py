@@ -44,7 +44,7 @@ TASKS = dict(
         metrics=["mIoU"],
     ),
     det=dict(
-        config="cascade-mask-rcnn_dcls-convnext-mini_fpn_1xb2-360_cells.py",
+        config="cascade-mask-rcnn_dcls-convnext-mini_fpn_1xb2-240_cells.py",
         work_dir="work_dirs/demo_det",
         evaluator=dict(outfile_prefix="predictions"),
         metrics=["coco/bbox_mAP", "coco/segm_mAP"],
@@ -217,9 +217,7 @@ def overlay(image: np.ndarray, objects: Objects) -> np.ndarray:
             area = np.any(large, axis=0)
             canvas[area] = 0.75 * canvas[area] + 0.25 * np.array(COLOURS[category])
         for mask in large:
-            lines, _ = cv2.findContours(
-                mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-            )
+            lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             canvas = np.ascontiguousarray(canvas)
             cv2.drawContours(canvas, lines, -1, COLOURS[category], 2, cv2.LINE_AA)
     return canvas
@@ -244,7 +242,7 @@ def draw_frame(axes: np.ndarray, frame: tuple[np.ndarray, Objects, Objects]) -> 
 def draw_overview(frame: tuple[np.ndarray, Objects, Objects], model, path: Path) -> None:
     """One frame, and for each stage the learned positions over one of its dense kernels."""
     owners = owners_of(model)
-    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure = Figure(figsize=(13, 3.3), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(3 * 192 / 210, 0.5 * len(owners)))
     draw_frame(left.subplots(1, 3), frame)
     for index, ((top, below), (_, owner)) in enumerate(

@@ -45,7 +45,7 @@ def draw_training(work_dir: Path, metrics: list[str], path: Path) -> None:
             raise SystemExit(f"metric {metric} is not in {runs[-1]}")
         right.plot(*zip(*values, strict=True), marker="o", markersize=4, label=metric)
     right.set_ylabel("on the held-out side")
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.1 * right.get_ylim()[1])
     right.legend(loc="lower right", frameon=False)
     figure.savefig(path, dpi=110)
 
