@@ -230,3 +230,56 @@ def test_loss_and_metric_of_the_newest_run_are_drawn(tmp_path):
         draw_training(tmp_path, ["bbox_mAP"], tmp_path / "training.png")
     with pytest.raises(SystemExit, match="holds no run"):
         draw_training(tmp_path / "20200101_000000", ["mIoU"], tmp_path / "training.png")
+
+
+@pytest.fixture
+def trained(demo, tmp_path, monkeypatch) -> list[int]:
+    """The seeds that the demo trained with, instead of training."""
+    seeds = []
+
+    def train_and_draw(task: str, cfg) -> dict:
+        seeds.append(cfg.randomness.seed)
+        figures = {"IoU nucleus": 0.5}
+        seconds = dict(training_seconds=1, training_cpu_seconds=2)
+        return dict(figures=figures, pictures={"loss curve": "training.png"}, **seconds)
+
+    (demo.DATA / demo.STAMP).write_text("{}")
+    monkeypatch.setattr(demo, "prepare", lambda out: None)
+    monkeypatch.setattr(demo, "train_and_draw", train_and_draw)
+    (tmp_path / "run").mkdir()
+    return seeds
+
+
+@pytest.mark.parametrize("task", ["seg", "det"])
+def test_a_finished_run_is_shown_again_and_only_another_one_trains(
+    demo, trained, tmp_path, task, capsys
+):
+    arguments = [task, "--work-dir", str(tmp_path / "run")]
+    demo.main(arguments)
+    first = capsys.readouterr().out
+    demo.main(arguments)
+    second = capsys.readouterr().out
+    assert trained == [0]
+    assert second == "This run is finished already; --again trains anew.\n" + first
+    assert first.splitlines()[-1] == "  training.png  (loss curve)"
+    assert "IoU nucleus  0.500" in first
+    demo.main([*arguments, "--again"])
+    demo.main([*arguments, "--seed", "1"])
+    assert trained == [0, 0, 1]
+    (demo.DATA / demo.STAMP).write_text('{"other": "data"}')
+    demo.main([*arguments, "--seed", "1"])
+    assert trained == [0, 0, 1, 1]
+
+
+def test_a_run_that_fails_does_not_count_as_finished(demo, trained, tmp_path, monkeypatch):
+    arguments = ["seg", "--work-dir", str(tmp_path / "run")]
+    demo.main(arguments)
+
+    def fail(task: str, cfg) -> dict:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(demo, "train_and_draw", fail)
+        demo.main([*arguments, "--again"])
+    demo.main(arguments)
+    assert trained == [0, 0]
