@@ -30,4 +30,8 @@ def allow_runner_checkpoints() -> None:
     ]
     named.append((getattr_of_history, "builtins.getattr"))
     dtypes = [type(np.dtype(dtype)) for dtype in DTYPES]
-    torch.serialization.add_safe_globals([HistoryBuffer, np.ndarray, np.dtype, *dtypes, *named])
+    # Each with its name, which keeps them apart from the same objects without one: those onedl's
+    # mmengine lists for the time of a load and then takes off the list again.
+    for known in (HistoryBuffer, np.ndarray, np.dtype, *dtypes):
+        named.append((known, f"{known.__module__}.{known.__qualname__}"))
+    torch.serialization.add_safe_globals(named)

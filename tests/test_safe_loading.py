@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import CheckpointLoader
 
 import mmdcls  # noqa: F401  importing it is what is tested
 
@@ -26,6 +27,12 @@ def test_numpy_scalars_of_a_log_load(tmp_path, kind):
     torch.save(hub.state_dict(), tmp_path / "file.pth")
     loaded = torch.load(tmp_path / "file.pth", weights_only=True)
     assert loaded["runtime_info"]["value"] == kind(1)
+
+
+def test_the_names_stay_after_mmengine_loaded_a_file(tmp_path):
+    torch.save(dict(buffer=HistoryBuffer([1.0], [1])), tmp_path / "file.pth")
+    CheckpointLoader.load_checkpoint(str(tmp_path / "file.pth"))
+    assert torch.load(tmp_path / "file.pth", weights_only=True)["buffer"].current() == 1.0
 
 
 class Reaches:
