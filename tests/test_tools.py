@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -169,14 +170,21 @@ def test_flags_that_the_config_cannot_serve_are_refused(tasks):
         train.apply_flags(cfg, train.parse_arguments(["config", "--amp"]))
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def test_two_processes_train_and_test_together(tasks, tmp_path):
-    environment = {**os.environ, "PORT": "29533", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     options = ["--work-dir", tmp_path, "--cfg-options"]
 
     def run(script: str, *arguments) -> str:
         command = [str(ROOT / "tools" / script), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        own = {**environment, "PORT": str(free_port())}
+        done = subprocess.run(command, capture_output=True, text=True, env=own)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
