@@ -5,8 +5,8 @@ VENV := $(if $(filter openmmlab,$(STACK)),.venv,.venv-$(STACK))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-# Threads that wait give their core away at once. Where two programs share the cores, OpenMP's
-# default, to spin, made a training step 40 times slower.
+# Threads that wait soon give their core away. OpenMP's default, to spin, makes training several
+# times slower where two programs share the cores.
 export GOMP_SPINCOUNT ?= 1000
 
 .PHONY: help setup demo demo-det test clean
