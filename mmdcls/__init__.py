@@ -1,5 +1,6 @@
 """DCLS for OpenMMLab. Configs name its parts as `mmdcls.X`; nothing needs to be imported."""
 
+import warnings
 from importlib.util import find_spec
 
 __version__ = "0.1.0"
@@ -10,5 +11,10 @@ if find_spec("mmengine") is not None:
         from .safe_loading import allow_runner_checkpoints
 
         allow_runner_checkpoints()
-    except Exception:  # an mmengine that does not import, whatever it raises: see `mmdcls doctor`
-        pass
+    # A broken mmengine raises anything; the layers and `mmdcls doctor` must come up beside it.
+    except Exception as error:
+        warnings.warn(
+            f"mmengine is installed but does not import ({type(error).__name__}: {error}); only "
+            f"mmdcls.dcls will work: run `mmdcls doctor`",
+            stacklevel=2,
+        )

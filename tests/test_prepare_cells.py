@@ -17,7 +17,7 @@ spec = importlib.util.spec_from_file_location("prepare_cells", TOOL)
 prepare_cells = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(prepare_cells)
 
-SIDES = list(prepare_cells.SIDES)
+SIDES = ("training", "validation")
 FRAMES = prepare_cells.SHAPE[1]
 of_each_side = pytest.mark.parametrize("side", SIDES)
 
@@ -27,10 +27,15 @@ def wheel(tmp_path_factory) -> Path:
     return prepare_cells.download(tmp_path_factory.mktemp("wheel"))
 
 
+@pytest.fixture(scope="session", params=prepare_cells.SPLITS)
+def split(request) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def cells(wheel, tmp_path_factory) -> Path:
+def cells(wheel, split, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "cells"
-    prepare_cells.prepare(out, wheel)
+    prepare_cells.prepare(out, wheel, split)
     return out
 
 
@@ -49,14 +54,16 @@ def coco_of(cells: Path, side: str) -> COCO:
     return COCO(cells / "annotations" / f"instances_{side}.json")
 
 
-def test_the_sides_do_not_overlap_in_space_and_lie_apart():
-    (_, held_out_end), (training_start, _) = sorted(prepare_cells.SIDES.values())
-    assert training_start - held_out_end >= 32
+def test_the_sides_do_not_overlap_in_space_and_lie_apart(split):
+    sides = prepare_cells.SPLITS[split]
+    (_, end_of_left), (start_of_right, _) = sorted(sides.values())
+    assert start_of_right - end_of_left >= 32
+    assert (sides["validation"] > sides["training"]) == (split == "right")
 
 
 @of_each_side
-def test_every_frame_has_an_image_and_a_label_map_of_its_size(cells, side):
-    left, right = prepare_cells.SIDES[side]
+def test_every_frame_has_an_image_and_a_label_map_of_its_size(cells, split, side):
+    left, right = prepare_cells.SPLITS[split][side]
     size = (prepare_cells.SHAPE[2], right - left)
     for frame in range(FRAMES):
         image = np.array(Image.open(cells / "images" / side / f"frame_{frame:02d}.png"))
@@ -98,9 +105,9 @@ def test_instances_and_label_maps_agree(cells, side):
         np.testing.assert_array_equal(labels, labels_of(cells, side, frame))
 
 
-def test_no_label_of_the_recording_is_lost(cells, wheel):
+def test_no_label_of_the_recording_is_lost(cells, split, wheel):
     recording = prepare_cells.read_recording(wheel)
-    for side, columns in prepare_cells.SIDES.items():
+    for side, columns in prepare_cells.SPLITS[split].items():
         cells_and_nuclei = recording[2:, :, :, slice(*columns)].astype(np.int64)
         labelled = np.stack([labels_of(cells, side, frame) for frame in range(FRAMES)])
         np.testing.assert_array_equal(labelled > 0, cells_and_nuclei.any(0))
@@ -110,11 +117,19 @@ def test_no_label_of_the_recording_is_lost(cells, wheel):
         )
 
 
-def test_running_again_changes_nothing(cells, unreachable, capsys):
+def test_running_again_changes_nothing(cells, split, unreachable, capsys):
     before = {path: path.stat().st_mtime_ns for path in cells.rglob("*")}
-    prepare_cells.prepare(cells)
+    prepare_cells.prepare(cells, held_out=split)
     assert {path: path.stat().st_mtime_ns for path in cells.rglob("*")} == before
     assert "there already" in capsys.readouterr().out
+
+
+def test_the_other_side_held_out_replaces_the_folder(wheel, tmp_path):
+    out = tmp_path / "cells"
+    for held_out in prepare_cells.SPLITS:
+        prepare_cells.prepare(out, wheel, held_out)
+        left, right = prepare_cells.SPLITS[held_out]["training"]
+        assert Image.open(out / "images" / "training" / "frame_00.png").width == right - left
 
 
 def test_what_another_version_of_the_tool_made_is_replaced(wheel, tmp_path):

