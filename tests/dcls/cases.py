@@ -61,6 +61,10 @@ def draw_elements(
     return Elements(weight, torch.stack(rows).requires_grad_(), sigma)
 
 
+def leaf(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.double).requires_grad_()
+
+
 def gradients(output: Tensor, sources: dict[str, Tensor]) -> dict[str, Tensor]:
     """Of a fixed random projection of the output."""
     generator = torch.Generator().manual_seed(1)

@@ -1,0 +1,40 @@
+"""Which way of a depthwise convolution is the fastest on CPUs, as measured.
+
+`python tools/analysis_tools/measure_crossovers.py` measures these tables anew on other hardware.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+# Side of the largest map that the entry is for -> side of the smallest kernel for which the FFT is
+# the fastest; the last entry serves larger maps as well. Two cores with AVX-512, torch 2.13.
+NEVER = math.inf
+FFT_FROM = {
+    "values": {32: NEVER, 64: 51, 128: 31, 256: 23},
+    "kernel_gradient": {8: NEVER, 16: 51, 32: 23, 64: 23, 128: 17, 256: 17},
+}
+# Side of the largest kernel whose gradient the framework's own way is the fastest for.
+FRAMEWORK_UP_TO = 3
+
+
+class Call(NamedTuple):
+    """What the choice of a way rests on: the map, the kernel and the dtype."""
+
+    size: tuple[int, int]
+    kernel_size: tuple[int, int]
+    dtype: torch.dtype
+
+
+def preferred(computation: str, call: Call) -> str:
+    """The name of the fastest way; a way may still refuse the call."""
+    # Of a map or kernel that is not square, the side of the square with as many cells.
+    side, kernel = (math.sqrt(math.prod(size)) for size in (call.size, call.kernel_size))
+    table = FFT_FROM[computation]
+    largest = next((known for known in table if side <= known), max(table))
+    if kernel >= table[largest]:
+        return "fft"
+    if computation == "values":
+        return "direct"
+    return "framework" if kernel <= FRAMEWORK_UP_TO else "tiles"

@@ -1,0 +1,294 @@
+"""Depthwise 2-D convolution with large kernels, fast on CPUs, as `torch.library` operators.
+
+There are two computations, the values and the gradient of the kernel; the gradient of the input
+is the values with the kernel turned round. `WAYS` has several ways for each. All give the same
+numbers, and every call takes the fastest for its sizes, as measured in crossovers.py.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .cache import is_transformed
+from .crossovers import Call, preferred
+from .plain import plain
+
+CHANNELS_LAST = torch.channels_last
+
+# Tiles of the gradient of a kernel: as large as possible while the patches of the input that go
+# with them, tile + kernel - 1 wide, stay cheap to gather.
+TILE = 64
+
+
+def depthwise_why_not(x: Tensor, kernel: Tensor, groups: int) -> str | None:
+    """Why the operators here cannot serve this call, or None if they can."""
+    if x.device.type != "cpu":
+        return f"they were measured on CPUs only, and the input is on {x.device}"
+    if x.dim() != 4 or kernel.dim() != 4:
+        return "they work on batches of two-dimensional maps"
+    if not groups == x.shape[1] == kernel.shape[0]:
+        return "they need as many groups as input and output channels"
+    if is_transformed(x) or is_transformed(kernel):
+        return "custom operators know neither torch.func nor forward-mode differentiation"
+    return None
+
+
+def depthwise(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> Tensor:
+    """As `F.conv2d(x, kernel, bias, stride, padding, groups=channels)`, in x's memory format."""
+    # Autocast does not reach into custom operators; it leaves float64 alone.
+    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
+        dtype = torch.get_autocast_dtype("cpu")
+        x, kernel, bias = x.to(dtype), kernel.to(dtype), None if bias is None else bias.to(dtype)
+    nchw = x.is_contiguous()
+    x = x.contiguous(memory_format=CHANNELS_LAST)
+    if is_traced_away():
+        y = plain(x, kernel, bias, stride, padding, x.shape[1])
+    else:
+        y = depthwise_conv2d(x, kernel, bias, list(stride), list(padding))
+    return y.contiguous() if nchw else y
+
+
+def is_traced_away() -> bool:
+    """Whether the graph being traced must run where this package, and its operators, are not."""
+    # Strict export traces as the compiler does, and cannot be told apart from it.
+    exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    return exporting or torch.jit.is_tracing()
+
+
+@torch.library.custom_op("mmdcls::depthwise_conv2d", mutates_args=())
+def depthwise_conv2d(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    """x (N, C, H, W) channels_last, kernel (C, 1, S_h, S_w) -> (N, C, H', W') channels_last."""
+    way = choose("values", x, kernel.shape[2:])
+    return way(x, kernel, bias, stride, padding)
+
+
+@depthwise_conv2d.register_fake
+def _(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]):
+    return F.conv2d(x, kernel, bias, stride, padding, groups=x.shape[1])
+
+
+@torch.library.custom_op("mmdcls::depthwise_conv2d_kernel_gradient", mutates_args=())
+def depthwise_conv2d_kernel_gradient(
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+) -> Tensor:
+    """What `grad`, the gradient of the values at stride 1, gives the kernel: (C, 1, S_h, S_w)."""
+    if grad.numel() == 0:
+        return grad.new_zeros(grad.shape[1], 1, *kernel_size)
+    way = choose("kernel_gradient", x, kernel_size)
+    return way(grad, x, kernel_size, padding)
+
+
+@depthwise_conv2d_kernel_gradient.register_fake
+def _(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
+    return grad.new_empty(grad.shape[1], 1, *kernel_size)
+
+
+def gradient_of_input(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
+    """From the gradient at stride 1: the values with the kernel turned round."""
+    beyond = [size - 1 - p for size, p in zip(kernel.shape[2:], padding, strict=True)]
+    # Padding wider than the kernel makes values that no cell of the input is in.
+    rows, columns = (min(cells, 0) for cells in beyond)
+    grad = F.pad(grad, (columns, columns, rows, rows)) if rows or columns else grad
+    grad = grad.contiguous(memory_format=CHANNELS_LAST)
+    turned = kernel.flip(2, 3)
+    return depthwise_conv2d(grad, turned, None, [1, 1], [max(cells, 0) for cells in beyond])
+
+
+def at_stride_1(
+    grad: Tensor, stride: list[int], x: Tensor, kernel: Tensor, padding: list[int]
+) -> Tensor:
+    """Zeros between the cells of grad, where stride 1 would have had values."""
+    if max(stride) == 1:
+        return grad.contiguous(memory_format=CHANNELS_LAST)
+    sizes = zip(x.shape[2:], kernel.shape[2:], padding, strict=True)
+    full = grad.new_zeros(*grad.shape[:2], *(size + 2 * p - s + 1 for size, s, p in sizes))
+    full = full.contiguous(memory_format=CHANNELS_LAST)
+    full[:, :, :: stride[0], :: stride[1]] = grad
+    return full
+
+
+def _save(ctx, inputs: tuple, output: Tensor) -> None:
+    x, kernel, _, ctx.stride, ctx.padding = inputs
+    ctx.save_for_backward(x, kernel)
+
+
+def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, kernel = ctx.saved_tensors
+    grad_x = grad_kernel = grad_bias = None
+    if ctx.needs_input_grad[2]:
+        grad_bias = grad.sum((0, 2, 3))
+    grad = at_stride_1(grad, ctx.stride, x, kernel, ctx.padding)
+    if ctx.needs_input_grad[0]:
+        grad_x = gradient_of_input(grad, kernel, ctx.padding)
+    if ctx.needs_input_grad[1]:
+        size = list(kernel.shape[2:])
+        grad_kernel = depthwise_conv2d_kernel_gradient(grad, x, size, ctx.padding)
+    return grad_x, grad_kernel, grad_bias, None, None
+
+
+def _save_kernel_gradient(ctx, inputs: tuple, output: Tensor) -> None:
+    grad, x, _, ctx.padding = inputs
+    ctx.save_for_backward(grad, x)
+
+
+def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor | None, ...]:
+    # The kernel gradient is linear in grad and in x, so that its own gradients are convolutions.
+    grad, x = ctx.saved_tensors
+    grad_grad = depthwise_conv2d(x, grad_kernel, None, [1, 1], ctx.padding)
+    grad_x = gradient_of_input(grad, grad_kernel, ctx.padding)
+    return grad_grad, grad_x, None, None
+
+
+depthwise_conv2d.register_autograd(_gradients, setup_context=_save)
+depthwise_conv2d_kernel_gradient.register_autograd(
+    _gradients_of_kernel_gradient, setup_context=_save_kernel_gradient
+)
+
+
+def values_directly(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    return plain(x, kernel, bias, stride, padding, x.shape[1])
+
+
+def values_by_fft(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    sizes = zip(x.shape[2:], kernel.shape[2:], padding, strict=True)
+    count = [size + 2 * p - s + 1 for size, s, p in sizes]
+    length = transform_length(x, padding, count)
+    kernel_spectrum = spectrum(kernel[:, 0], length).conj()
+    y = x.new_empty(len(x), x.shape[1], *count).contiguous(memory_format=CHANNELS_LAST)
+    for sample, out in zip(x, y, strict=True):
+        out.copy_(correlation(spectrum(sample, length, padding) * kernel_spectrum, length, count))
+    y = y[:, :, :: stride[0], :: stride[1]]
+    y = y if bias is None else y + bias[:, None, None]
+    return y.contiguous(memory_format=CHANNELS_LAST)
+
+
+def kernel_gradient_by_fft(
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+) -> Tensor:
+    length = transform_length(x, padding, kernel_size)
+    products = sum(
+        spectrum(sample, length, padding) * spectrum(one, length).conj()
+        for sample, one in zip(x, grad, strict=True)
+    )
+    return correlation(products, length, kernel_size).to(x.dtype).unsqueeze(1)
+
+
+def transform_length(x: Tensor, padding: list[int], count: list[int]) -> list[int]:
+    """The least lengths at which what wraps round stays out of the first `count` cells."""
+    sizes = zip(x.shape[2:], padding, count, strict=True)
+    return [fast_length(max(size + p, out)) for size, p, out in sizes]
+
+
+def fast_length(least: int) -> int:
+    """The least multiple of 4 that is not below `least` and has no prime factor above 5."""
+    length = -(-least // 4) * 4
+    rest = length
+    for prime in (2, 3, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return length if rest == 1 else fast_length(length + 1)
+
+
+# Axis by axis, the FFT passes over what is known to be zero or not asked for.
+def spectrum(maps: Tensor, length: list[int], before: Sequence[int] = (0, 0)) -> Tensor:
+    """Of (C, H, W), with `before` zeros before the first row and column."""
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    maps = F.pad(maps, (before[1], 0, before[0], 0)).contiguous()
+    return torch.fft.fft(torch.fft.rfft(maps, n=length[1]), n=length[0], dim=-2)
+
+
+def correlation(products: Tensor, length: list[int], count: list[int]) -> Tensor:
+    rows = torch.fft.ifft(products, dim=-2)[..., : count[0], :]
+    return torch.fft.irfft(rows, n=length[1])[..., : count[1]]
+
+
+def kernel_gradient_by_tiles(
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+) -> Tensor:
+    """One depthwise convolution in the forward direction.
+
+    grad is cut into tiles; every tile is the kernel of a channel of its own, whose input is the
+    patch of x that the tile saw. The sum over the tiles is the gradient.
+    """
+    (n, c, *out_size) = grad.shape
+    tile = [min(TILE, size) for size in out_size]
+    count = [-(-size // t) for size, t in zip(out_size, tile, strict=True)]
+    patch = [t + s - 1 for t, s in zip(tile, kernel_size, strict=True)]
+    # Room for whole tiles: zeros in grad, whatever lies there in x.
+    extra = [k * t - size for k, t, size in zip(count, tile, out_size, strict=True)]
+    grad = F.pad(grad, (0, extra[1], 0, extra[0]))
+    x = F.pad(x, (padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]))
+    tiles = grad.unfold(2, tile[0], tile[0]).unfold(3, tile[1], tile[1])
+    patches = x.unfold(2, patch[0], tile[0]).unfold(3, patch[1], tile[1])
+    # (n, c, rows, columns, height, width) -> channels (n, rows, columns, c), c fastest.
+    channels = n * count[0] * count[1] * c
+    tiles = tiles.permute(0, 2, 3, 1, 4, 5).reshape(channels, 1, *tile)
+    patches = patches.permute(4, 5, 0, 2, 3, 1).reshape(1, *patch, channels).permute(0, 3, 1, 2)
+    shares = plain(patches, tiles, padding=(0, 0), groups=channels)
+    return (
+        shares.view(-1, c, *kernel_size)
+        .sum(0, dtype=torch.promote_types(x.dtype, torch.float32))
+        .to(x.dtype)
+        .unsqueeze(1)
+    )
+
+
+def kernel_gradient_of_framework(
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+) -> Tensor:
+    kernel = x.new_empty(x.shape[1], 1, *kernel_size)
+    arguments = (None, [1, 1], padding, [1, 1], False, [0, 0], x.shape[1], [False, True, False])
+    return torch.ops.aten.convolution_backward(grad, x, kernel, *arguments)[1]
+
+
+def fft_why_not(call: Call) -> str | None:
+    if call.dtype not in (torch.float32, torch.float64):
+        return f"the FFT has no {call.dtype}"
+    return None
+
+
+def never_refuses(call: Call) -> None:
+    return None
+
+
+class Way(NamedTuple):
+    """run: the computation. why_not: a sentence why it cannot serve a call, or None if it can."""
+
+    run: Callable[..., Tensor]
+    why_not: Callable[[Call], str | None]
+
+
+# The first way of each computation serves every call.
+WAYS = {
+    "values": {
+        "direct": Way(values_directly, never_refuses),
+        "fft": Way(values_by_fft, fft_why_not),
+    },
+    "kernel_gradient": {
+        "tiles": Way(kernel_gradient_by_tiles, never_refuses),
+        "fft": Way(kernel_gradient_by_fft, fft_why_not),
+        "framework": Way(kernel_gradient_of_framework, never_refuses),
+    },
+}
+
+
+def choose(computation: str, x: Tensor, kernel_size: Sequence[int]) -> Callable[..., Tensor]:
+    call = Call(tuple(x.shape[2:]), tuple(kernel_size), x.dtype)
+    ways = WAYS[computation]
+    way = ways[preferred(computation, call)]
+    return next(iter(ways.values())).run if way.why_not(call) else way.run

@@ -1,0 +1,39 @@
+"""The framework's convolution, for one to three axes."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .kernel import without_autocast
+
+CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
+
+# oneDNN 3.12 never returns from some depthwise convolutions in bfloat16 with up to 16 channels,
+# such as 8 channels, a 17x17 kernel and a map 32 cells wide.
+HANGING_GROUPS = 16
+
+
+def plain(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] | int = 1,
+    padding: Sequence[int] | int = 0,
+    groups: int = 1,
+) -> Tensor:
+    """The framework's convolution, in the dtype of its arguments."""
+    convolution = CONVOLUTIONS[kernel.dim() - 3]
+    if x.device.type == "cpu" and 1 < groups <= HANGING_GROUPS and runs_in_bfloat16(kernel):
+        bias = None if bias is None else bias.float()
+        with without_autocast("cpu"):
+            y = convolution(x.float(), kernel.float(), bias, stride, padding, groups=groups)
+        return y.to(torch.bfloat16)
+    return convolution(x, kernel, bias, stride, padding, groups=groups)
+
+
+def runs_in_bfloat16(kernel: Tensor) -> bool:
+    if torch.is_autocast_enabled("cpu") and kernel.dtype != torch.float64:
+        return torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return kernel.dtype == torch.bfloat16

@@ -1,0 +1,110 @@
+"""Measure which way of a depthwise convolution is the fastest for which sizes.
+
+    python tools/analysis_tools/measure_crossovers.py
+
+Prints the times and the tables of mmdcls/dcls/crossovers.py for this machine.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from tqdm import tqdm
+
+from mmdcls.dcls.depthwise import WAYS
+
+MAPS = (8, 16, 32, 64, 128, 256)
+KERNELS = (3, 5, 7, 9, 11, 13, 17, 23, 31, 41, 51, 63)
+# As many values in every map, up to the channels of the last stage of a ConvNeXt-T.
+VALUES, MOST_CHANNELS = 96 * 128 * 128, 768
+# A way is not run again for larger kernels once it is this many times slower than the fastest.
+HOPELESS = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--repeats", type=int, default=7)
+    parsed = parser.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {parsed.dtype}")
+    for computation in WAYS:
+        times = {
+            side: measure(computation, side, getattr(torch, parsed.dtype), parsed.repeats)
+            for side in tqdm(MAPS, desc=computation, unit="map")
+        }
+        report(computation, times)
+
+
+def measure(
+    computation: str, side: int, dtype: torch.dtype, repeats: int
+) -> dict[int, dict[str, float]]:
+    """Median milliseconds by kernel side and way."""
+    channels = min(VALUES // side**2, MOST_CHANNELS)
+    x = torch.randn(1, channels, side, side).to(dtype, memory_format=torch.channels_last)
+    hopeless, times = set(), {}
+    for kernel_size in KERNELS:
+        padding = [kernel_size // 2] * 2
+        kernel = torch.randn(channels, 1, kernel_size, kernel_size).to(dtype)
+        if computation == "values":
+            arguments = (x, kernel, None, [1, 1], padding)
+        else:
+            arguments = (torch.randn_like(x), x, [kernel_size] * 2, padding)
+        runs = {name: way.run for name, way in WAYS[computation].items() if name not in hopeless}
+        times[kernel_size] = side_by_side(runs, arguments, repeats)
+        best = min(times[kernel_size].values())
+        hopeless |= {
+            name for name, t in times[kernel_size].items() if t > HOPELESS * best and name != "fft"
+        }
+    return times
+
+
+def side_by_side(runs: dict[str, Callable], arguments: tuple, repeats: int) -> dict[str, float]:
+    seconds = {name: [] for name in runs}
+    for _ in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(*arguments)
+            seconds[name].append(time.perf_counter() - start)
+    # The first run of each is its warm-up.
+    return {name: 1e3 * median(values[1:]) for name, values in seconds.items()}
+
+
+def report(computation: str, times: dict[int, dict[int, dict[str, float]]]) -> None:
+    print(f"\n{computation}, ms")
+    for side, by_kernel in times.items():
+        for kernel_size, ways in by_kernel.items():
+            row = "".join(f"  {name} {ways[name]:8.2f}" for name in ways)
+            print(f"map {side:3d}, kernel {kernel_size:2d}:{row}")
+    fft_from = {side: smallest_kernel(by_kernel, "fft") for side, by_kernel in times.items()}
+    print(f'FFT_FROM["{computation}"] = {fft_from}'.replace("None", "NEVER"))
+    if computation == "kernel_gradient":
+        largest = {
+            side: largest_kernel(by_kernel, "framework") for side, by_kernel in times.items()
+        }
+        print(f"FRAMEWORK_UP_TO, by map: {largest}")
+
+
+def smallest_kernel(times: dict[int, dict[str, float]], name: str) -> int | None:
+    """The side from which on `name` is the fastest for every measured kernel."""
+    smallest = None
+    for kernel_size, ways in reversed(times.items()):
+        if min(ways, key=ways.get) != name:
+            break
+        smallest = kernel_size
+    return smallest
+
+
+def largest_kernel(times: dict[int, dict[str, float]], name: str) -> int:
+    """The side up to which `name` is the fastest for every measured kernel."""
+    largest = 0
+    for kernel_size, ways in times.items():
+        if min(ways, key=ways.get) != name:
+            break
+        largest = kernel_size
+    return largest
+
+
+if __name__ == "__main__":
+    main()
