@@ -9,12 +9,13 @@ READY := $(VENV)/.ready
 # times slower where two programs share the cores.
 export GOMP_SPINCOUNT ?= 1000
 
-.PHONY: help setup demo demo-det test clean
+.PHONY: help setup demo demo-det test bench clean
 
 help:
 	@echo "make demo       set up, train a segmentor on real images, show what it learned"
 	@echo "make demo-det   the same with a detector"
 	@echo "make test       set up, run the tests"
+	@echo "make bench      set up, time DCLS beside its peers: a quarter of an hour"
 	@echo "make setup      set up only; STACK=onedl for the onedl forks, PYTHON=... for another Python"
 
 setup: $(READY)
@@ -35,6 +36,9 @@ test: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
+
+bench: $(READY)
+	$(RUN) tools/analysis_tools/benchmark.py
 
 clean:
 	rm -rf .venv .venv-* work_dirs data

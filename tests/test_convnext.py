@@ -199,11 +199,55 @@ def test_positions_stay_shared_through_copies_and_assigned_states():
             assert_close(backbone(x), before)
 
 
-def test_torch_compile_takes_the_backbone_whole():
-    backbone = build(interpolation="gaussian")
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_torch_compile_takes_the_backbone_whole(interpolation):
+    torch.compiler.reset()
+    backbone = build(interpolation=interpolation, layer_scale_init_value=1.0)
     x = torch.randn(1, 3, 64, 64)
+    # fullgraph raises where there is more than one graph.
     compiled = torch.compile(backbone, fullgraph=True, backend="aot_eager")
-    assert_close(compiled(x), backbone(x))
+    gradients = []
+    for one in (compiled, backbone):
+        maps = one(x)
+        backbone.zero_grad()
+        sum(level.square().sum() for level in maps).backward()
+        gradients.append([p.grad.clone() for p in backbone.parameters()])
+    assert_close(compiled(x), backbone(x), rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(*gradients, strict=True):
+        assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "gaussian"])
+def test_one_memory_format_runs_from_stem_to_norms(interpolation, mode):
+    backbone = getattr(build(interpolation=interpolation), mode)()
+    seen = []
+
+    def watch(module, inputs, output):
+        seen.extend(t.is_contiguous(memory_format=torch.channels_last) for t in (inputs[0], output))
+
+    for stage in backbone.stages:
+        for block in stage.children():
+            block.register_forward_hook(watch)
+            block.dwconv.register_forward_hook(watch)
+    with torch.inference_mode(mode == "eval"):
+        backbone(torch.randn(2, 3, 64, 96))
+    assert len(seen) == 4 * sum(SMALL["arch"]["depths"])
+    assert all(seen)
+
+
+def test_autocast_runs_the_backbone_in_bfloat16_and_keeps_parameters_in_float32():
+    backbone = build(layer_scale_init_value=1.0)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = []
+        backbone.stages[0][0].dwconv.register_forward_hook(lambda m, i, o: inside.append(o.dtype))
+        maps = backbone(x)
+    assert inside == [torch.bfloat16]
+    for level, exact in zip(maps, backbone(x), strict=True):
+        assert (level - exact).norm() < 0.02 * exact.norm()
+    sum(level.float().square().sum() for level in maps).backward()
+    assert all(p.grad.dtype == torch.float32 for p in backbone.parameters())
 
 
 REFUSED = [

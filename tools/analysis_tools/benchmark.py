@@ -255,7 +255,8 @@ def print_peak(name: str, arch: str, size: int) -> None:
     for _ in range(2):
         training_step(model, torch.randn(1, 3, size, size))
     # The kernel's own count of this program; getrusage() counts in the parent, before exec.
-    (line,) = (row for row in Path("/proc/self/status").open() if row.startswith("VmHWM"))
+    status = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (row for row in status if row.startswith("VmHWM"))
     print(int(line.split()[1]) / 1024)
 
 
@@ -442,10 +443,10 @@ def report(result: dict) -> str:
     lines += [
         f"Backbone: {result['backbone']}, float32 unless said. Convolution alone: "
         f"{result['convolution']}, values and all gradients. A training step is the forward and "
-        "the backward pass. Everything in a table was run in turns in one process; times are medians "
-        "with the fastest and the slowest run. Denormals are flushed to zero for all, since GELU's "
-        "gradient is several times slower where it meets some. Elements are spread over the whole "
-        "kernel.",
+        "the backward pass. Everything in a table was run in turns in one process; times are "
+        "medians with the fastest and the slowest run. Elements are spread over the whole kernel. "
+        "Denormals are flushed to zero for all: GELU's gradient is several times slower where it "
+        "meets some.",
         "",
         "| ratio | measured | aim |",
         "|---|---|---|",
