@@ -86,7 +86,7 @@ def depthwise_conv2d_kernel_gradient(
     if grad.numel() == 0:
         return grad.new_zeros(grad.shape[1], 1, *kernel_size)
     way = choose("kernel_gradient", x, kernel_size)
-    return way(grad, x, kernel_size, padding)
+    return way(grad, x, kernel_size, padding).contiguous()
 
 
 @depthwise_conv2d_kernel_gradient.register_fake
