@@ -20,10 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-import matplotlib
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
+from benchmark_report import GAUSSIAN, OURS, PLAIN, draw, faster_format, report
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,15 +32,10 @@ from mmdcls.dcls import Dcls2d
 from mmdcls.dcls.depthwise import depthwise
 from mmdcls.models import DclsConvNeXt
 
-matplotlib.use("Agg")
-
 FORMATS = dict(NCHW=torch.contiguous_format, channels_last=torch.channels_last)
 KERNELS = (7, 17, 31, 51, 63)
 # After this many runs, what takes longer than SLOW seconds sits out.
 FEW, SLOW = 3, 2.0
-OURS = "ours, bilinear 17x17/34"
-GAUSSIAN = "ours, gaussian 23x23/26"
-PLAIN = "plain 7x7"
 
 
 class InFormat(nn.Module):
@@ -152,17 +146,6 @@ def in_turns(runs: dict[str, Callable], repeats: int, title: str) -> dict[str, l
             run()
             seconds[name].append(time.perf_counter() - start)
     return {name: values[1:] for name, values in seconds.items()}
-
-
-def faster_format(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Of peers that were run in both memory formats, the faster one, under the peer's name."""
-    best = {}
-    for name, values in seconds.items():
-        peer, _, memory_format = name.rpartition(", ")
-        key = peer if memory_format in FORMATS else name
-        if key not in best or median(values) < median(best[key]):
-            best[key] = values
-    return best
 
 
 def time_backbones(arch: str | dict, size: int, repeats: int, compiled: bool) -> dict:
@@ -359,158 +342,6 @@ def machine() -> dict[str, str]:
         dcls=version("dcls"),
         python=platform.python_version(),
     )
-
-
-def best_memory(memory: dict[str, float]) -> dict[str, float]:
-    return {
-        name: value[0] for name, value in faster_format({k: [v] for k, v in memory.items()}).items()
-    }
-
-
-def ratios(result: dict) -> list[tuple[str, float, str]]:
-    """What, how many times, and what is aimed at."""
-    step, look = (
-        {k: median(v) for k, v in result[t].items()} for t in ("training step", "inference")
-    )
-    build = {name: median(values) for name, values in result["construction"].items()}
-    ops = {
-        int(size): {name: median(values) for name, values in table.items()}
-        for size, table in result["convolutions"].items()
-    }
-    memory = best_memory(result["memory"])
-    rows = [
-        (
-            "kernel construction: dcls gauss / ours",
-            build["dcls gauss"] / build["ours, gaussian"],
-            "50 or more",
-        ),
-        (
-            "kernel construction: dcls v1 / ours",
-            build["dcls v1"] / build["ours, bilinear_normalized"],
-            "15 or more",
-        ),
-        ("17x17 convolution: F.conv2d / ours", ops[17]["F.conv2d"] / ops[17]["ours"], "10 or more"),
-        ("convolution of ours: 51x51 / 7x7", ops[51]["ours"] / ops[7]["ours"], "6 or less"),
-        ("training step: ours / plain 7x7", step[OURS] / step[PLAIN], "1.00 or less"),
-        ("training step: dcls v0 / ours", step["dcls v0"] / step[OURS], "4.5 or more"),
-        ("training step: dcls gauss / ours", step["dcls gauss"] / step[OURS], "12 or more"),
-        ("training step: dcls v1 / ours", step["dcls v1"] / step[OURS], "16 or more"),
-        (
-            "training step: ours, gaussian 23x23/26 / bilinear 17x17/34",
-            step[GAUSSIAN] / step[OURS],
-            "1.10 or less",
-        ),
-        (
-            "training step: ours / lower bound",
-            step[OURS] / result["bound"]["seconds"],
-            "1.5 or less",
-        ),
-        ("training step: float32 / bfloat16", step[OURS] / step["ours, bfloat16"], "2 or more"),
-        ("inference: ours / plain 7x7", look[OURS] / look[PLAIN], "1.05 or less"),
-        ("inference: dcls v0 / ours", look["dcls v0"] / look[OURS], "5 or more"),
-        ("inference: dcls gauss / ours", look["dcls gauss"] / look[OURS], "18 or more"),
-        ("inference: float32 / bfloat16", look[OURS] / look["ours, bfloat16"], "2 or more"),
-        (
-            "peak memory of a step: ours / dcls gauss",
-            memory[OURS] / memory["dcls gauss"],
-            "0.40 or less",
-        ),
-        ("peak memory of a step: ours / plain 7x7", memory[OURS] / memory[PLAIN], "1.10 or less"),
-    ]
-    if "ours, compiled" in step:
-        rows += [
-            ("training step: eager / compiled", step[OURS] / step["ours, compiled"], ""),
-            ("inference: eager / compiled", look[OURS] / look["ours, compiled"], ""),
-        ]
-    return rows
-
-
-def spans(seconds: dict[str, list[float]]) -> list[str]:
-    rows = ["| | ms | runs |", "|---|---|---|"]
-    for name, values in seconds.items():
-        low, middle, high = (1e3 * f(values) for f in (min, median, max))
-        rows.append(f"| {name} | {middle:.1f} ({low:.1f} to {high:.1f}) | {len(values)} |")
-    return rows
-
-
-def report(result: dict) -> str:
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Made by `make bench` on {result['date']}: "
-        + ", ".join(f"{key} {value}" for key, value in result["machine"].items())
-        + ".",
-        "",
-    ]
-    lines += [
-        f"Backbone: {result['backbone']}, float32 unless said. Convolution alone: "
-        f"{result['convolution']}, values and all gradients. A training step is the forward and "
-        "the backward pass. Peers are shown in their faster memory format. Everything in a table "
-        "was run in turns in one process; times are medians with the fastest and the slowest run. "
-        "Elements are spread over the whole kernel. "
-        "Denormals are flushed to zero for all: GELU's gradient is several times slower where it "
-        "meets some.",
-        "",
-        "| ratio | measured | aim |",
-        "|---|---|---|",
-        *(f"| {what} | {value:.2f} | {aim} |" for what, value, aim in ratios(result)),
-        "",
-        "![time against kernel size](./images/benchmark_kernel_size.png)",
-        "",
-        "![where a step's time goes](./images/benchmark_parts.png)",
-        "",
-    ]
-    for title in ("training step", "inference", "construction"):
-        lines += [f"## {title.capitalize()}", "", *spans(result[title]), ""]
-    lines += ["## Convolution alone", ""]
-    for size, table in result["convolutions"].items():
-        lines += [f"{size}x{size}", "", *spans(table), ""]
-    lines += [
-        "## Peak memory of two training steps in a fresh process",
-        "",
-        "| | MB |",
-        "|---|---|",
-    ]
-    lines += [f"| {name} | {value:.0f} |" for name, value in result["memory"].items()]
-    bound = result["bound"]
-    lines += [
-        "",
-        "## Lower bound",
-        "",
-        (
-            f"{bound['operations'] / 1e9:.0f} GFLOP, depthwise convolutions included, at the "
-            f"{bound['speed'] / 1e9:.0f} GFLOP/s of the fastest matrix product of the backbone's "
-            f"shapes: {1e3 * bound['seconds']:.0f} ms."
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def draw(result: dict, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot(xlabel="kernel size", ylabel="ms, values and gradients", yscale="log")
-    tables = result["convolutions"]
-    for name in next(iter(tables.values())):
-        times = [1e3 * median(table[name]) for table in tables.values()]
-        axes.plot([int(size) for size in tables], times, marker="o", label=name)
-    axes.set_xticks([int(size) for size in tables])
-    axes.set_title(f"depthwise convolution of {result['convolution']}")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(folder / "benchmark_kernel_size.png", dpi=110)
-    figure = Figure(figsize=(8, 2.6), layout="constrained")
-    axes = figure.add_subplot(xlabel="ms")
-    for row, parts in enumerate(result["parts"].values()):
-        start = 0.0
-        for index, (part, time_) in enumerate(parts.items()):
-            label = part if row == 0 else None
-            axes.barh(row, time_, left=start, color=f"C{index}", label=label)
-            start += time_
-    axes.set_yticks(range(len(result["parts"])), list(result["parts"]))
-    axes.set_title("where a training step's time goes")
-    figure.legend(loc="outside right center", fontsize=8)
-    figure.savefig(folder / "benchmark_parts.png", dpi=110)
 
 
 def main(arguments: list[str] | None = None) -> None:
