@@ -52,20 +52,22 @@ class InFormat(nn.Module):
 def published(version: str, kernel_size: int = 17) -> Callable[[int], nn.Module]:
     from DCLS.construct import modules
 
-    # It warns of a CUDA extension for every layer.
-    logging.disable(logging.WARNING)
-
     def layer(channels: int) -> nn.Module:
-        return modules.Dcls2d(
-            channels,
-            channels,
-            34,
-            padding=kernel_size // 2,
-            dilated_kernel_size=kernel_size,
-            groups=channels,
-            version=version,
-            use_implicit_gemm=False,
-        )
+        # Every layer warns that there is no CUDA extension.
+        logging.disable(logging.WARNING)
+        try:
+            return modules.Dcls2d(
+                channels,
+                channels,
+                34,
+                padding=kernel_size // 2,
+                dilated_kernel_size=kernel_size,
+                groups=channels,
+                version=version,
+                use_implicit_gemm=False,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
 
     return layer
 
