@@ -177,6 +177,9 @@ def unlabelled(trial: Trial) -> None:
         for transform in dataset.pipeline:
             if transform.type == "LoadAnnotations":
                 transform.pop("reduce_zero_label", None)
+    # Elsewhere the synthetic maps may hold a 150 as well, and which is read first is drawn.
+    for path in (trial.data / LABEL_MAP).parent.iterdir():
+        paint(str(path.relative_to(trial.data)), 0)(trial)
     paint(LABEL_MAP, 150)(trial)
 
 
