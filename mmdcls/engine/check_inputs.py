@@ -1,10 +1,11 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdcls.checkpoint.misfits import misfits_of
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 
-from .check_checkpoint import is_stranger, misfits_of, refusal, unwrapped, weights_of
+from .check_checkpoint import is_stranger, refusal, unwrapped, weights_of
 from .check_data import check_labels
 
 

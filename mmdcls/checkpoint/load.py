@@ -1,0 +1,160 @@
+"""A checkpoint in any known layout -> the weights of a model, all of them or an error."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from mmdcls.errors import InputError
+
+from .elements import adapt, interpolation_of
+from .layouts import BACKBONE, Source, recognise, weights_in
+from .misfits import misfits_of, owners_in, some_of
+from .published import axis_order_of, check_interpolation, from_published, is_published
+
+# Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
+OUTPUT_NORMS = re.compile(r"^norm\d\.")
+CLASSIFIER = re.compile(r"^(norm\d?|head|fc|classifier)\.")
+LEVEL = re.compile(r"^(stages|downsample_layers)\.(\d+)\.")
+# Of a whole model: what serves training only.
+AUXILIARY = "auxiliary_head."
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file cannot say of itself.
+
+    key: its entry that holds the weights, see `layouts.TOP_KEYS`.
+    interpolation: what it was trained with; compared with the model's.
+    axis_order: "height_first" or "width_first", see `published.axis_order_of`.
+    """
+
+    key: str | None = None
+    interpolation: str | None = None
+    axis_order: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a checkpoint; as text, one line."""
+
+    source: str
+    layout: str
+    loaded: int
+    left: tuple[str, ...]
+    unused: tuple[str, ...]
+    errors: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.source} ({self.layout}): loaded {self.loaded} tensors; left at "
+            f"initialisation: {owners_in(self.left)}; unused: {owners_in(self.unused)}"
+        )
+        if self.errors:
+            errors = ", ".join(f"{stage} {error:.2g}" for stage, error in self.errors.items())
+            text += f"; relative error of the kernels against the dense ones: {errors}"
+        return text
+
+
+def load_into(
+    module: nn.Module, checkpoint: Mapping, source: str, reading: Reading | None = None
+) -> Report:
+    """Fill a backbone, or a whole model, from a checkpoint.
+
+    Raises InputError where tensors are missing or differ in shape, other than a head's.
+    """
+    weights, report = weights_for(module, checkpoint, source, reading)
+    module.load_state_dict(weights, strict=False)
+    return report
+
+
+def weights_for(
+    module: nn.Module, checkpoint: Mapping, source: str, reading: Reading | None = None
+) -> tuple[dict[str, Tensor], Report]:
+    """The checkpoint's weights by the names of the model's state, and what became of them."""
+    reading = reading or Reading()
+    found = recognise(weights_in(checkpoint, reading.key))
+    wanted = module.state_dict()
+    is_whole = any(name.startswith(BACKBONE) for name in wanted)
+    backbone = module.backbone if is_whole else module
+    try:
+        weights, errors = adapt(in_our_axes(found, backbone, reading), backbone)
+    except InputError as error:
+        raise InputError(f"{source} ({found.layout.name}): {error}") from error
+    if is_whole:
+        weights = {f"{BACKBONE}{name}": value for name, value in weights.items()}
+    weights |= found.others
+    weights = {name: in_shape(value, wanted.get(name)) for name, value in weights.items()}
+    # A file of a backbone leaves the heads of a whole model as they are.
+    has_heads = is_whole and any(name in wanted for name in found.others)
+    misfits, left = split_missing(weights, wanted, is_whole, has_heads)
+    unused = [name for name in weights if name not in wanted]
+    strange = [
+        name
+        for name in unused
+        if not is_spare(name.removeprefix(BACKBONE), wanted)
+        and not (name in found.others and not has_heads)
+    ]
+    if misfits or strange:
+        texts = [*misfits.values(), *(f"{name} has no place" for name in strange)]
+        raise InputError(
+            f"{source}, read as {found.layout.name}, does not fit the model: of {len(wanted)} "
+            f"tensors {len(misfits)} do not fit and {len(strange)} more are in the file "
+            f"({some_of(texts)}); the file has {some_of(list(found.backbone))}; use it with the "
+            f"config it was trained with."
+        )
+    loaded = {name: value for name, value in weights.items() if name in wanted}
+    report = Report(source, found.layout.name, len(loaded), tuple(left), tuple(unused), errors)
+    return loaded, report
+
+
+def in_our_axes(found: Source, backbone: nn.Module, reading: Reading) -> dict[str, Tensor]:
+    """The backbone's weights by our names, with row a of positions for kernel axis a."""
+    interpolation = interpolation_of(backbone)
+    if reading.interpolation not in (None, interpolation):
+        raise InputError(
+            f"it was trained with interpolation={reading.interpolation!r}, and the model has "
+            f"{interpolation!r}: give the model the same."
+        )
+    if not is_published(found.backbone) or interpolation is None:
+        return found.backbone
+    check_interpolation(found.backbone, interpolation)
+    order = axis_order_of(found.backbone, interpolation, found.is_convnext, reading.axis_order)
+    return from_published(found.backbone, order)
+
+
+def in_shape(value: Tensor, wanted: Tensor | None) -> Tensor:
+    """A linear layer's weight that was stored as a 1x1 convolution's, and the like."""
+    if wanted is None or value.shape == wanted.shape or value.numel() != wanted.numel():
+        return value
+    extra = value.shape[wanted.dim() :]
+    fits = value.shape[: wanted.dim()] == wanted.shape and set(extra) == {1}
+    return value.reshape(wanted.shape) if fits else value
+
+
+def split_missing(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], is_whole: bool, has_heads: bool
+) -> tuple[dict[str, str], list[str]]:
+    """Tensors of the model that the file does not fill: those it must, and those it need not."""
+    misfits, left = {}, []
+    for name, text in misfits_of(weights, wanted).items():
+        of_backbone = name.startswith(BACKBONE) or not is_whole
+        optional = not has_heads and (
+            OUTPUT_NORMS.search(name.removeprefix(BACKBONE)) or not of_backbone
+        )
+        if name not in weights and optional:
+            left.append(name)
+        else:
+            misfits[name] = text
+    return misfits, left
+
+
+def is_spare(name: str, wanted: Mapping[str, Tensor]) -> bool:
+    """Whether a tensor that the model lacks belongs to a head, or to a stage that is not built."""
+    if CLASSIFIER.search(name) or name.startswith(AUXILIARY):
+        return True
+    level = LEVEL.search(name)
+    matches = (LEVEL.search(other.removeprefix(BACKBONE)) for other in wanted)
+    built = [int(match[2]) for match in matches if match]
+    return bool(level and built) and int(level[2]) > max(built)
