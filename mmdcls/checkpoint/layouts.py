@@ -50,9 +50,10 @@ TORCHVISION: Renames = (
         for index, name in ((0, "dwconv"), (2, "norm"), (3, "pwconv1"), (5, "pwconv2"))
     ),
 )
+OURS = Layout("mmdcls", (r"\.positions$",))
 # The first row whose marks are all there is the file's.
 LAYOUTS = (
-    Layout("mmdcls", (r"\.positions$",)),
+    OURS,
     Layout("published DCLS ConvNeXt", (r"^stages\.\d+\.\d+\.d\w+conv\.P$",), MMPRETRAIN),
     Layout("published DCLS layers", (r"\.P$",)),
     Layout("torchvision ConvNeXt", (r"^features\.0\.0\.", r"\.layer_scale$"), TORCHVISION),
@@ -86,16 +87,20 @@ def weights_in(checkpoint: Mapping, key: str | None = None) -> dict[str, Tensor]
     """
     if key is not None and not isinstance(checkpoint.get(key), Mapping):
         raise InputError(f"The file has no weights under key={key!r}; it has {list(checkpoint)}.")
+    tensors = tensors_in(checkpoint, key)
+    if not tensors:
+        raise InputError(f"The file holds no weights; it has {', '.join(map(str, checkpoint))}.")
+    return tensors
+
+
+def tensors_in(checkpoint: Mapping, key: str | None = None) -> dict[str, Tensor]:
     found = [name for name in TOP_KEYS if isinstance(checkpoint.get(name), Mapping)]
     weights = checkpoint[key or found[0]] if key or found else checkpoint
-    tensors = {
+    return {
         name.removeprefix("module."): value
         for name, value in weights.items()
         if isinstance(value, Tensor)
     }
-    if not tensors:
-        raise InputError(f"The file holds no weights; it has {', '.join(map(str, checkpoint))}.")
-    return tensors
 
 
 def recognise(weights: Mapping[str, Tensor]) -> Source:

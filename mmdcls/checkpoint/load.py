@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmdcls.errors import InputError
 
 from .elements import adapt, interpolation_of
-from .layouts import BACKBONE, Source, recognise, weights_in
+from .layouts import BACKBONE, OURS, PLAIN, Source, recognise, tensors_in, weights_in
 from .misfits import misfits_of, owners_in, some_of
 from .published import axis_order_of, check_interpolation, from_published, is_published
 
@@ -102,11 +102,17 @@ def weights_for(
             f"{source}, read as {found.layout.name}, does not fit the model: of {len(wanted)} "
             f"tensors {len(misfits)} do not fit and {len(strange)} more are in the file "
             f"({some_of(texts)}); the file has {some_of(list(found.backbone))}; use it with the "
-            f"config it was trained with."
+            f"config it was trained with, or its backbone alone, by the backbone's init_cfg."
         )
     loaded = {name: value for name, value in weights.items() if name in wanted}
     report = Report(source, found.layout.name, len(loaded), tuple(left), tuple(unused), errors)
     return loaded, report
+
+
+def is_foreign(module: nn.Module, checkpoint: Mapping) -> bool:
+    """Whether a checkpoint for a DCLS model is in a layout that only `load_into` reads."""
+    layout = recognise(tensors_in(checkpoint)).layout
+    return layout not in (OURS, PLAIN) and interpolation_of(module) is not None
 
 
 def in_our_axes(found: Source, backbone: nn.Module, reading: Reading) -> dict[str, Tensor]:

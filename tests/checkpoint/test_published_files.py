@@ -6,6 +6,7 @@ import pytest
 import torch
 from published_convnext import SMALL, VERSIONS, assert_same_maps, ours, published, saved
 
+from mmdcls.checkpoint.convert import in_published_layout
 from mmdcls.dcls import INTERPOLATIONS
 from mmdcls.errors import InputError
 from mmdcls.models.convnext import ARCHS
@@ -36,6 +37,16 @@ def test_maps_of_the_released_sizes_are_those_of_the_published_layers(interpolat
     theirs = published(**options)
     file = saved(dict(model=theirs.state_dict()), tmp_path)
     assert_same_maps(ours(file, **options), theirs)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+@each_interpolation
+def test_our_backbone_goes_back_into_the_published_layers(interpolation, shared):
+    mine = ours(interpolation=interpolation, share_positions=shared, layer_scale_init_value=1.0)
+    theirs = published(interpolation, shared, dense_norms=True)
+    content = in_published_layout(dict(state_dict=mine.state_dict()), mine, "ours.pth")
+    theirs.load_state_dict(content["model"])
+    assert_same_maps(mine, theirs)
 
 
 def test_shared_positions_also_fill_a_backbone_whose_blocks_have_their_own(tmp_path):
