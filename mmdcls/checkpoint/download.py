@@ -2,10 +2,8 @@
 
 import hashlib
 import http.client
-import os
 import time
 from collections.abc import Callable
-from email.message import Message
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -107,19 +105,18 @@ class Interrupted(Exception):
 
 def take(url: str, half: Path, version: str | None) -> str | None:
     """Append what is missing, or start anew where the server gives no part of this version."""
-    done = half.stat().st_size if half.is_file() and version else 0
+    done = half.stat().st_size if version and half.is_file() else 0
     headers = {"User-Agent": "mmdcls", "Accept-Encoding": "identity"}
     if done:
         headers |= {"Range": f"bytes={done}-", "If-Range": version}
     with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as answer:
-        whole = whole_length(answer.headers, done if answer.status == 206 else 0)
-        if answer.status != 206 or not answer.headers.get("Content-Range", "").startswith(
-            f"bytes {done}-"
-        ):
-            if answer.status == 206:
-                raise Interrupted(None, "the server sent another part than was asked for")
+        if answer.status != http.client.PARTIAL_CONTENT:
             done = 0
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+            raise Interrupted(None, "it sent another part than was asked for")
         version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+        length = answer.headers.get("Content-Length", "")
+        whole = done + int(length) if length.isdigit() else None
         with (
             open(half, "r+b" if done else "wb") as file,
             tqdm(total=whole, initial=done, unit="B", unit_scale=True, desc=name_of(url)) as bar,
@@ -128,18 +125,10 @@ def take(url: str, half: Path, version: str | None) -> str | None:
             try:
                 while chunk := answer.read(CHUNK):
                     file.write(chunk)
-                    done += len(chunk)
                     bar.update(len(chunk))
             except BROKEN as error:
-                raise Interrupted(version, f"it broke off after {done} bytes ({error})") from error
-            finally:
-                file.flush()
-                os.fsync(file.fileno())
-    if whole is not None and done != whole:
+                raise Interrupted(version, f"it broke off ({error})") from error
+            done = file.tell()
+    if whole not in (None, done):
         raise Interrupted(version, f"it broke off after {done} of {whole} bytes")
     return version
-
-
-def whole_length(headers: Message, before: int) -> int | None:
-    length = headers.get("Content-Length")
-    return before + int(length) if length and length.isdigit() else None

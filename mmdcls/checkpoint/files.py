@@ -6,13 +6,12 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import BadZipFile
 
 import torch
 
 from mmdcls.errors import InputError
 
-UNSUPPORTED = re.compile(r"Unsupported (?:global|class)\D*?(?:GLOBAL )?([\w.]+\.\w+)")
+UNSUPPORTED = re.compile(r"GLOBAL (\S+)")
 
 
 def read_checkpoint(location: str | Path, sha256: str | None = None) -> Mapping:
@@ -51,17 +50,15 @@ def read_torch(path: Path) -> Mapping:
         # and runs nothing.
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, BadZipFile) as error:
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
         wanted = UNSUPPORTED.search(str(error))
         if wanted:
             raise InputError(
                 f"{path} holds more than weights, {wanted[1]}, and to read it would run code of "
                 f"whoever wrote it: have its state_dict alone saved, where the file is trusted."
             ) from error
-        reason = str(error).partition("\n")[0].rstrip(".")
         raise InputError(
-            f"{path} is not a checkpoint of torch or safetensors, or is damaged ({reason}): get it "
-            f"again."
+            f"{path} is not a checkpoint of torch or safetensors, or is damaged: get it again."
         ) from error
 
 
