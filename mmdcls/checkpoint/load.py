@@ -17,8 +17,8 @@ from .published import axis_order_of, check_interpolation, from_published, is_pu
 OUTPUT_NORMS = re.compile(r"^norm\d\.")
 CLASSIFIER = re.compile(r"^(norm\d?|head|fc|classifier)\.")
 LEVEL = re.compile(r"^(stages|downsample_layers)\.(\d+)\.")
-# Of a whole model: what serves training only.
-AUXILIARY = "auxiliary_head."
+# Of a whole model: what serves training only, and the count that mmengine's average keeps.
+TRAINING = re.compile(r"^(auxiliary_head\.|steps$)")
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def split_missing(
 
 def is_spare(name: str, wanted: Mapping[str, Tensor]) -> bool:
     """Whether a tensor that the model lacks belongs to a head, or to a stage that is not built."""
-    if CLASSIFIER.search(name) or name.startswith(AUXILIARY):
+    if CLASSIFIER.search(name) or TRAINING.search(name):
         return True
     level = LEVEL.search(name)
     matches = (LEVEL.search(other.removeprefix(BACKBONE)) for other in wanted)
