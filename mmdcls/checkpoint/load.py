@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from mmdcls.errors import InputError
 
 from .elements import adapt, interpolation_of
-from .layouts import BACKBONE, OURS, PLAIN, Source, recognise, tensors_in, weights_in
-from .misfits import misfits_of, owners_in, some_of
+from .layouts import BACKBONE, OURS, PLAIN, Source, layout_of, recognise, tensors_in, weights_in
+from .misfits import misfits_of, parts_of, some_of
 from .published import axis_order_of, check_interpolation, from_published, is_published
 
 # Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
@@ -49,7 +49,7 @@ class Report:
     def __str__(self) -> str:
         text = (
             f"{self.source} ({self.layout}): loaded {self.loaded} tensors; left at "
-            f"initialisation: {owners_in(self.left)}; unused: {owners_in(self.unused)}"
+            f"initialisation: {parts_of(self.left)}; unused: {parts_of(self.unused)}"
         )
         if self.errors:
             errors = ", ".join(f"{stage} {error:.2g}" for stage, error in self.errors.items())
@@ -113,6 +113,25 @@ def is_foreign(module: nn.Module, checkpoint: Mapping) -> bool:
     """Whether a checkpoint for a DCLS model is in a layout that only `load_into` reads."""
     layout = recognise(tensors_in(checkpoint)).layout
     return layout not in (OURS, PLAIN) and interpolation_of(module) is not None
+
+
+def refuse_foreign(module: nn.Module, state: Mapping[str, Tensor], prefix: str, *others) -> None:
+    """Hook of `load_state_dict`, which would take what has our names and leave the rest random.
+
+    Raises InputError for weights in a layout that is known and not ours.
+    """
+    given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    wanted = module.state_dict()
+    fits = all(
+        name in wanted and value.shape == wanted[name].shape for name, value in given.items()
+    )
+    layout = layout_of(given)
+    if not fits and layout not in (OURS, PLAIN):
+        raise InputError(
+            f"The weights for {type(module).__name__} are those of a {layout.name}: turn the file "
+            f"into one of ours with `mmdcls convert`, or load it with "
+            f"init_cfg=dict(type='mmdcls.Pretrained', checkpoint=...)."
+        )
 
 
 def in_our_axes(found: Source, backbone: nn.Module, reading: Reading) -> dict[str, Tensor]:

@@ -62,5 +62,5 @@ def check_pretrained(model: nn.Module) -> None:
                     given or whole,
                     wanted,
                     "give the checkpoint of such a model, and as prefix what precedes these names "
-                    "in the file",
+                    "in the file, or use mmdcls.Pretrained, which knows other layouts",
                 )

@@ -16,6 +16,7 @@ from published_convnext import (
 )
 from torch import nn
 
+from mmdcls.checkpoint.layouts import tensors_in
 from mmdcls.dcls import INTERPOLATIONS
 from mmdcls.errors import InputError
 
@@ -113,6 +114,16 @@ def test_with_49_elements_maps_are_those_of_the_dense_model(code_base, tmp_path,
     mine = ours(saved(CODE_BASES[code_base](theirs), tmp_path), **WIDE)
     assert_same_maps(mine, theirs)
     assert f"({code_base.partition(',')[0]} ConvNeXt)" in said[0]
+
+
+@each_code_base
+def test_plain_load_state_dict_refuses_dense_weights(code_base):
+    weights = tensors_in(CODE_BASES[code_base](dense()))
+    weights = {name.removeprefix("backbone."): value for name, value in weights.items()}
+    heads = ("norm.", "head.", "classifier.")
+    for some in (weights, {k: v for k, v in weights.items() if not k.startswith(heads)}):
+        with pytest.raises(InputError, match=r"ConvNeXt: .*mmdcls\.Pretrained"):
+            ours().load_state_dict(some, strict=False)
 
 
 @pytest.mark.parametrize("size", [7, 17, 23])

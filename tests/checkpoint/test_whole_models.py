@@ -161,6 +161,13 @@ def test_an_old_file_is_taken_as_it_is_by_load_from(config, model, old_file):
     assert_same_state(model.state_dict(), checkpoint["state_dict"])
 
 
+def test_plain_mmengine_refuses_an_old_file_and_leaves_nothing_random(config, old_file):
+    """It would report some unexpected names in its log, and go on."""
+    fresh = MODELS.build(load(config).model)
+    with pytest.raises(InputError, match="of a published DCLS ConvNeXt: .*mmdcls convert"):
+        load_checkpoint(fresh, old_file, map_location="cpu", strict=False)
+
+
 @pytest.mark.parametrize("task", ["seg", "det"])
 def test_an_old_file_is_tested_from_the_command_line(task, tmp_path):
     trial = new_trial(task, tmp_path)
