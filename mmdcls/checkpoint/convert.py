@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written, report = convert(model, content, parsed.source, reading)
         if parsed.to == "published":
             written = in_published_layout(content, model, parsed.source, reading)
-    except InputError as error:
+    except (InputError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from error
     write(written, parsed.target)
     print(f"{report}\n{parsed.target} is written")

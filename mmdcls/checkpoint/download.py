@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ ATTEMPTS = 5
 PAUSE = 1.0  # seconds after the first break, and twice as long after each further one
 TIMEOUT = 30.0  # seconds of silence
 CHUNK = 1 << 20
-BROKEN = (URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+BROKEN = (URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
 def fetch(

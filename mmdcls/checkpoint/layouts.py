@@ -93,9 +93,14 @@ def weights_in(checkpoint: Mapping, key: str | None = None) -> dict[str, Tensor]
     return tensors
 
 
+def key_of(checkpoint: Mapping) -> str | None:
+    """The entry that holds the weights, None where the file is the weights."""
+    return next((key for key in TOP_KEYS if isinstance(checkpoint.get(key), Mapping)), None)
+
+
 def tensors_in(checkpoint: Mapping, key: str | None = None) -> dict[str, Tensor]:
-    found = [name for name in TOP_KEYS if isinstance(checkpoint.get(name), Mapping)]
-    weights = checkpoint[key or found[0]] if key or found else checkpoint
+    key = key or key_of(checkpoint)
+    weights = checkpoint[key] if key else checkpoint
     return {
         name.removeprefix("module."): value
         for name, value in weights.items()

@@ -9,7 +9,17 @@ from torch import Tensor, nn
 from mmdcls.errors import InputError
 
 from .elements import adapt, interpolation_of
-from .layouts import BACKBONE, OURS, PLAIN, Source, layout_of, recognise, tensors_in, weights_in
+from .layouts import (
+    BACKBONE,
+    OURS,
+    PLAIN,
+    Source,
+    key_of,
+    layout_of,
+    recognise,
+    tensors_in,
+    weights_in,
+)
 from .misfits import misfits_of, parts_of, some_of
 from .published import axis_order_of, check_interpolation, from_published, is_published
 
@@ -37,7 +47,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a checkpoint; as text, one line."""
+    """What became of a checkpoint; as text, one line.
+
+    layout: its name, and the entry of the file that held the weights.
+    left, unused: names of tensors, of the model and of the file.
+    errors: relative error of the kernels by stage, after a start from dense ones.
+    """
 
     source: str
     layout: str
@@ -105,8 +120,9 @@ def weights_for(
             f"config it was trained with, or its backbone alone, by the backbone's init_cfg."
         )
     loaded = {name: value for name, value in weights.items() if name in wanted}
-    report = Report(source, found.layout.name, len(loaded), tuple(left), tuple(unused), errors)
-    return loaded, report
+    key = reading.key or key_of(checkpoint)
+    layout = f"{found.layout.name}, {key}" if key else found.layout.name
+    return loaded, Report(source, layout, len(loaded), tuple(left), tuple(unused), errors)
 
 
 def is_foreign(module: nn.Module, checkpoint: Mapping) -> bool:

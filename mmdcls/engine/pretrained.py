@@ -37,7 +37,7 @@ class Pretrained:
 
     def __call__(self, module: nn.Module) -> None:
         configs = getattr(module, "init_cfg", None)
-        if isinstance(configs, list) and configs[-1].get("type") != NAME:
+        if isinstance(configs, list) and configs[-1].get("type") not in (NAME, Pretrained):
             raise InputError(
                 f"{NAME} comes before {configs[-1].get('type')} in init_cfg, which would overwrite "
                 f"it: put {NAME} last."

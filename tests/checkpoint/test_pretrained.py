@@ -101,6 +101,26 @@ def test_layers_of_other_networks_say_their_axis_order_unless_it_is_known(interp
     torch.testing.assert_close(mine.conv1(x), theirs.conv1(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("order", ["height_first", "width_first"])
+def test_a_resnet_whose_3x3_convolutions_are_dcls_takes_a_classifier(order, tmp_path):
+    conv_cfg = dict(type="mmdcls.Dcls2d", kernel_count=5, where_kernel_size=3, dcls_kernel_size=7)
+    cfg = dict(type="mmdet.ResNet", depth=50, base_channels=8, stem_channels=8, conv_cfg=conv_cfg)
+    state = MODELS.build(cfg).state_dict()
+    theirs = {
+        name.replace("positions", "P"): value.flip(0)
+        if name.endswith("positions") and order == "width_first"
+        else value
+        for name, value in state.items()
+    }
+    classifier = {"fc.weight": torch.zeros(9, 9), "fc.bias": torch.zeros(9)}
+    file = saved(dict(state_dict_ema={**theirs, **classifier}), tmp_path)
+    pretrained = dict(type="mmdcls.Pretrained", checkpoint=file, axis_order=order)
+    model = MODELS.build(dict(cfg, init_cfg=pretrained))
+    model.init_weights()
+    assert sum(name.endswith("positions") for name in state) == 16
+    assert_same(dict(model.state_dict()), state)
+
+
 @pytest.mark.parametrize("share", [True, False])
 def test_our_own_files_fill_models_that_share_positions_and_that_do_not(share, tmp_path):
     first = ours(interpolation="gaussian")

@@ -121,19 +121,16 @@ def test_files_with_grids_are_of_the_releases_that_stored_width_first(tmp_path):
     assert_same_maps(ours(saved(dict(model=state), tmp_path)), theirs)
 
 
-def test_a_file_with_its_trainers_arguments_loads_the_average(tmp_path):
+def test_a_file_with_its_trainers_arguments_loads_the_average(tmp_path, said):
     theirs, raw = published("bilinear"), published("bilinear")
     content = dict(model=raw.state_dict(), model_ema=theirs.state_dict(), args=Namespace(lr=0.1))
     file = saved(content, tmp_path)
     assert_same_maps(ours(file), theirs)
     assert_same_maps(ours(file, dict(key="model")), raw)
+    assert [line.partition(")")[0].rpartition(", ")[2] for line in said] == ["model_ema", "model"]
 
 
-def test_one_line_says_what_was_loaded_left_and_unused(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(
-        "mmdcls.engine.pretrained.print_log", lambda text, logger: said.append(text)
-    )
+def test_one_line_says_what_was_loaded_left_and_unused(tmp_path, said):
     state = published("bilinear").state_dict()
     backbone = ours(saved(dict(model=state), tmp_path))
     (line,) = said

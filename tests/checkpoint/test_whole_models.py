@@ -13,10 +13,11 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
-from provocations import expect, new_trial, short_runs
+from provocations import expect, load_tool, new_trial, short_runs
 from published_convnext import saved
 from torch import nn
 
+from mmdcls import cli
 from mmdcls.checkpoint.convert import main
 from mmdcls.engine import CheckInputs
 from mmdcls.errors import InputError
@@ -132,7 +133,7 @@ def test_heads_have_the_names_of_the_old_releases(method, model):
 
 def test_an_old_file_is_converted_whole_for_plain_mmengine(config, model, old_file, tmp_path):
     target = tmp_path / "new" / "ours.pth"
-    assert main([old_file, str(target), "--config", str(config)]) == 0
+    assert cli.main(["convert", old_file, str(target), "--config", str(config)]) == 0
     fresh = MODELS.build(load(config).model)
     load_checkpoint(fresh, str(target), strict=True)
     assert_same_state(model.state_dict(), fresh.state_dict())
@@ -140,6 +141,7 @@ def test_an_old_file_is_converted_whole_for_plain_mmengine(config, model, old_fi
 
 
 def test_the_reverse_of_convert_is_its_inverse(config, model, old_file, tmp_path):
+    main = load_tool("convert_checkpoint").main
     ours, theirs = tmp_path / "ours.pth", tmp_path / "theirs.pth"
     options = ["--config", str(config)]
     main([old_file, str(ours), *options])
@@ -213,6 +215,12 @@ def test_a_head_that_does_not_fit_is_named_and_nothing_is_written(config, old_fi
 def test_only_our_own_files_are_turned_back(config, old_file, tmp_path):
     with pytest.raises(SystemExit, match="published DCLS ConvNeXt: only our own"):
         main([old_file, str(tmp_path / "x.pth"), "--config", str(config), "--to", "published"])
+
+
+def test_a_source_and_a_config_that_are_not_there_are_named(config, old_file, tmp_path):
+    for source, cfg in (("absent.pth", str(config)), (old_file, "absent.py")):
+        with pytest.raises(SystemExit, match=r"absent\.p"):
+            main([source, str(tmp_path / "x.pth"), "--config", cfg])
 
 
 def test_training_starts_from_a_dense_model_with_its_heads(config, model):
