@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -20,8 +20,9 @@ from .layouts import (
     tensors_in,
     weights_in,
 )
-from .misfits import misfits_of, parts_of, some_of
+from .misfits import misfits_of, some_of
 from .published import axis_order_of, check_interpolation, from_published, is_published
+from .report import Report
 
 # Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
 OUTPUT_NORMS = re.compile(r"^norm\d\.")
@@ -43,33 +44,6 @@ class Reading:
     key: str | None = None
     interpolation: str | None = None
     axis_order: str | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of a checkpoint; as text, one line.
-
-    layout: its name, and the entry of the file that held the weights.
-    left, unused: names of tensors, of the model and of the file.
-    errors: relative error of the kernels by stage, after a start from dense ones.
-    """
-
-    source: str
-    layout: str
-    loaded: int
-    left: tuple[str, ...]
-    unused: tuple[str, ...]
-    errors: dict[str, float] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.source} ({self.layout}): loaded {self.loaded} tensors; left at "
-            f"initialisation: {parts_of(self.left)}; unused: {parts_of(self.unused)}"
-        )
-        if self.errors:
-            errors = ", ".join(f"{stage} {error:.2g}" for stage, error in self.errors.items())
-            text += f"; relative error of the kernels against the dense ones: {errors}"
-        return text
 
 
 def load_into(
@@ -112,17 +86,19 @@ def weights_for(
         and not (name in found.others and not has_heads)
     ]
     if misfits or strange:
-        texts = [*misfits.values(), *(f"{name} has no place" for name in strange)]
-        raise InputError(
-            f"{source}, read as {found.layout.name}, does not fit the model: of {len(wanted)} "
-            f"tensors {len(misfits)} do not fit and {len(strange)} more are in the file "
-            f"({some_of(texts)}); the file has {some_of(list(found.backbone))}; use it with the "
-            f"config it was trained with, or its backbone alone, by the backbone's init_cfg."
-        )
+        raise refusal(source, found, [*misfits.values(), *(f"{n} has no place" for n in strange)])
     loaded = {name: value for name, value in weights.items() if name in wanted}
     key = reading.key or key_of(checkpoint)
     layout = f"{found.layout.name}, {key}" if key else found.layout.name
     return loaded, Report(source, layout, len(loaded), tuple(left), tuple(unused), errors)
+
+
+def refusal(source: str, found: Source, misfits: list[str]) -> InputError:
+    return InputError(
+        f"{source}, read as {found.layout.name}, does not fit the model in {len(misfits)} tensors "
+        f"({some_of(misfits)}); the file has {some_of(list(found.backbone))}; use it with the "
+        f"config it was trained with, or its backbone alone, by the backbone's init_cfg."
+    )
 
 
 def is_foreign(module: nn.Module, checkpoint: Mapping) -> bool:

@@ -1,12 +1,10 @@
 """Names and shapes of tensors that a checkpoint and a model do not agree on."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 NAMED = 3
-PART = re.compile(r"(backbone\.)?((stages|downsample_layers)\.)?[^.]+")
 
 
 def misfits_of(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, str]:
@@ -24,8 +22,3 @@ def misfits_of(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dic
 def some_of(texts: Sequence[str]) -> str:
     rest = len(texts) - NAMED
     return ", ".join(texts[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def parts_of(names: Iterable[str]) -> str:
-    """The parts of a model that tensors belong to, such as "stages.3, norm0, decode_head"."""
-    return ", ".join(dict.fromkeys(PART.match(name)[0] for name in names)) or "none"

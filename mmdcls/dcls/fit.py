@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -116,12 +117,12 @@ def least_squares(target: Tensor, shares: tuple[Tensor, ...]) -> Tensor:
 
     An element is a product over the axes, and so is the product of two elements.
     """
-    overlaps, remaining = 1.0, target.unsqueeze(-len(shares) - 1)
-    for share in shares:
-        overlaps = overlaps * (share @ share.transpose(-1, -2))
-    for axis, share in enumerate(shares):
-        # (..., count or 1, cells of this axis, further axes) -> (..., count, further axes)
-        further = len(shares) - axis - 1
-        weighing = share.reshape(*share.shape, *(1,) * further)
-        remaining = (remaining * weighing).sum(-1 - further)
-    return torch.linalg.solve(overlaps, remaining.unsqueeze(-1)).squeeze(-1)
+    overlaps = reduce(torch.mul, [share @ share.transpose(-1, -2) for share in shares])
+    *outer, last = shares
+    cells = target.reshape(*target.shape[:3], -1, last.shape[-1])
+    # (kernels, out, in/groups, cells of the axes that remain, count)
+    seen = cells @ last.transpose(-1, -2)
+    for share in reversed(outer):
+        by_axis = seen.unflatten(3, (-1, share.shape[-1]))
+        seen = (by_axis * share.transpose(-1, -2).unsqueeze(2)).sum(-2)
+    return torch.linalg.solve(overlaps, seen.transpose(-1, -2)).squeeze(-1)

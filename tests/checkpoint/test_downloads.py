@@ -180,6 +180,18 @@ def test_the_checksum_is_asked_of_downloads_and_of_what_is_there(server, tmp_pat
     assert len(server.asked) == 2
 
 
+def test_processes_that_want_a_file_at_once_download_it_once(server):
+    address, found = url(server, "good"), []
+    threads = [
+        threading.Thread(target=lambda: found.append(read_checkpoint(address))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and server.asked == [None]
+
+
 def test_nothing_listens_at_the_address(server):
     address = url(server, "good")
     server.server_close()
