@@ -5,12 +5,14 @@ from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
+from .pretrained import Pretrained
 
 __all__ = [
     "CheckInputs",
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "Pretrained",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",
