@@ -51,8 +51,10 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
     def forward(self, x: Tensor, shares: Shares | None) -> Tensor:
+        # Merged, dwconv is a plain convolution, which takes no shares.
+        y = self.dwconv(x) if shares is None else self.dwconv(x, shares)
         # In channels_last both permutations are views.
-        y = self.dwconv(x, shares).permute(0, 2, 3, 1)
+        y = y.permute(0, 2, 3, 1)
         y = self.pwconv2(F.gelu(self.pwconv1(self.norm(y))))
         y = y if self.gamma is None else y * self.gamma
         return x + self.drop_path(y.permute(0, 3, 1, 2))
