@@ -7,6 +7,10 @@ from importlib import import_module
 # Subcommand: the module whose main(arguments) runs it, and its line in the help.
 COMMANDS = {
     "doctor": ("mmdcls.doctor", "show what is installed, and how to mend what is broken"),
+    "deploy": (
+        "mmdcls.deploy.command",
+        "write a model that needs no mmdcls: torch.export, ONNX",
+    ),
 }
 
 

@@ -1,0 +1,136 @@
+"""A graph written by `torch.export` and as ONNX, read back, and compared."""
+
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+from mmdcls.errors import InputError
+
+from .graphs import Graph
+
+# Sum of rounding over a hundred layers in float32, several times over, as a share of the largest
+# value.
+TOLERANCE = 1e-4
+# Batch, height and width; the two-image one is traced, and where sizes are open, the rest are not
+# multiples of it or of each other, nor all of 32.
+TRACED = (2, 256, 224)
+OTHERS = ((1, 256, 224), (3, 160, 288), (1, 191, 101))
+# The coarsest map of a network of stride 32 must have more than one cell.
+LEAST_SIDE = 64
+
+Function = Callable[[Tensor], Sequence[Tensor]]
+
+
+def shapes_of(size: tuple[int, int] | None) -> tuple[tuple[int, int, int], ...]:
+    """The shape to trace and those to compare at; size: None leaves height and width open."""
+    return (TRACED, *OTHERS) if size is None else ((2, *size), (1, *size), (3, *size))
+
+
+def images(shape: tuple[int, int, int]) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    batch, height, width = shape
+    return 255 * torch.rand(batch, 3, height, width, generator=generator)
+
+
+def largest_difference(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    """As a share of the largest value; infinite where shapes differ or values are no numbers."""
+    worst = 0.0
+    for one, other in zip(found, wanted, strict=True):
+        if one.shape != other.shape or not one.isfinite().all():
+            return float("inf")
+        worst = max(worst, ((one - other).abs().max() / other.abs().max().clamp(min=1)).item())
+    return worst
+
+
+@torch.no_grad()
+def check_same(
+    what: str, function: Function, truth: Function, size: tuple[int, int] | None
+) -> float:
+    """Raises InputError where two functions of an image differ; returns how much they do."""
+    worst = 0.0
+    for shape in shapes_of(size):
+        image = images(shape)
+        found = largest_difference(function(image), truth(image))
+        if found > TOLERANCE:
+            raise InputError(
+                f"{what} differs from the model by {found:.2g} of its largest value on images of "
+                f"shape {tuple(image.shape)}, where {TOLERANCE:.0e} is allowed, so nothing was "
+                f"written; {'give the size that you need by --size' if size is None else 'report'}"
+                f"{'' if size is None else ' this network as one that does not export'}."
+            )
+        worst = max(worst, found)
+    return worst
+
+
+def export(graph: Graph, size: tuple[int, int] | None) -> ExportedProgram:
+    """Trace the graph for any batch, and for any size of at least LEAST_SIDE unless one is given.
+
+    Raises InputError where the network does not allow that.
+    """
+    dimensions = {0: Dim("batch")}
+    if size is None:
+        dimensions |= {2: Dim("height", min=LEAST_SIDE), 3: Dim("width", min=LEAST_SIDE)}
+    try:
+        return torch.export.export(
+            graph, (images(shapes_of(size)[0]),), dynamic_shapes=dict(image=dimensions)
+        )
+    except Exception as error:
+        advice = "give one by --size HEIGHT WIDTH" if size is None else "it cannot be exported"
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        kind = "open in size" if size is None else f"at {size[0]} x {size[1]}"
+        raise InputError(
+            f"torch.export does not trace this network {kind} ({reason}); {advice}."
+        ) from error
+
+
+def write_program(program: ExportedProgram, path: Path, description: str) -> Function:
+    torch.export.save(program, path, extra_files={"description.json": description})
+    return torch.export.load(path).module()
+
+
+def write_onnx(
+    program: ExportedProgram, outputs: Sequence[str], path: Path, description: str
+) -> Function:
+    """In the opset that the installed exporter writes by itself."""
+    with quiet():
+        written = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=["image"],
+            output_names=list(outputs),
+            external_data=False,
+            verbose=False,
+        )
+    written.model.metadata_props["description"] = description
+    written.save(path)
+    return run_onnx(path)
+
+
+def run_onnx(path: Path) -> Function:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(image: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(value) for value in session.run(None, {"image": image.numpy()})]
+
+    return run
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's own account of its progress and of packages that it can do without."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
