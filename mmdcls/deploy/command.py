@@ -141,6 +141,8 @@ def describe(trained: Trained, graph: Graph, size: tuple[int, int] | None) -> di
     shape = ["batch", 3, *(size or ("height", "width"))]
     image = dict(name="image", dtype="float32", shape=shape, channels=channels_of(cfg))
     image["values"] = "0 to 255; mean and standard deviation are applied inside"
+    if size is None:
+        image["least height and width"] = graph.least_side
     image["mean"], image["std"] = graph.mean.flatten().tolist(), graph.std.flatten().tolist()
     threshold = getattr(getattr(trained.model, "decode_head", None), "threshold", None)
     return dict(

@@ -20,9 +20,9 @@ TOLERANCE = 1e-4
 # Batch, height and width; the two-image one is traced, and where sizes are open, the rest are not
 # multiples of it or of each other, nor all of 32.
 TRACED = (2, 256, 224)
-OTHERS = ((1, 256, 224), (3, 160, 288), (1, 191, 101))
-# The coarsest map of a network of stride 32 must have more than one cell.
-LEAST_SIDE = 64
+OTHERS = ((1, 256, 224), (3, 160, 288), (1, 291, 183))
+# By whether a size was given.
+WHAT_TO_DO = ("give the size that you need by --size", "take another network, or --formats plain")
 
 Function = Callable[[Tensor], Sequence[Tensor]]
 
@@ -61,31 +61,31 @@ def check_same(
             raise InputError(
                 f"{what} differs from the model by {found:.2g} of its largest value on images of "
                 f"shape {tuple(image.shape)}, where {TOLERANCE:.0e} is allowed, so nothing was "
-                f"written; {'give the size that you need by --size' if size is None else 'report'}"
-                f"{'' if size is None else ' this network as one that does not export'}."
+                f"written; {WHAT_TO_DO[size is not None]}."
             )
         worst = max(worst, found)
     return worst
 
 
 def export(graph: Graph, size: tuple[int, int] | None) -> ExportedProgram:
-    """Trace the graph for any batch, and for any size of at least LEAST_SIDE unless one is given.
+    """Trace the graph for any batch, and for any size down to its least unless one is given.
 
     Raises InputError where the network does not allow that.
     """
-    dimensions = {0: Dim("batch")}
+    dimensions = {0: Dim("batch", min=1)}
     if size is None:
-        dimensions |= {2: Dim("height", min=LEAST_SIDE), 3: Dim("width", min=LEAST_SIDE)}
+        least = graph.least_side
+        dimensions |= {2: Dim("height", min=least), 3: Dim("width", min=least)}
     try:
         return torch.export.export(
             graph, (images(shapes_of(size)[0]),), dynamic_shapes=dict(image=dimensions)
         )
     except Exception as error:
-        advice = "give one by --size HEIGHT WIDTH" if size is None else "it cannot be exported"
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         kind = "open in size" if size is None else f"at {size[0]} x {size[1]}"
         raise InputError(
-            f"torch.export does not trace this network {kind} ({reason}); {advice}."
+            f"torch.export does not trace this network {kind} ({reason}); "
+            f"{WHAT_TO_DO[size is not None]}."
         ) from error
 
 

@@ -6,14 +6,20 @@ from torch import Tensor, nn
 
 from mmdcls.errors import InputError
 
+# For coarsest maps of stride 32, 64, 128 and 256.
+SIDES = (64, 96, 160, 288)
+
 
 class Graph(nn.Module):
     """Takes images (N, 3, height, width), float32, values 0 to 255; normalises them itself.
 
     outputs: the names of what it returns.
+    least_side: the least height and width at which the coarsest map has more than one cell; what
+        is exported for any size takes no smaller images.
     """
 
     outputs: tuple[str, ...]
+    least_side = 64
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -43,8 +49,11 @@ class Features(Graph):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
-        with torch.no_grad():
-            maps = self(torch.zeros(1, 3, 64, 64))
+        for self.least_side in SIDES:
+            with torch.no_grad():
+                maps = self(torch.zeros(1, 3, self.least_side, self.least_side))
+            if min(maps[-1].shape[2:]) > 1:
+                break
         self.outputs = tuple(f"map{index}" for index in range(len(maps)))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
