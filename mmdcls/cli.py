@@ -7,10 +7,8 @@ from importlib import import_module
 # Subcommand: the module whose main(arguments) runs it, and its line in the help.
 COMMANDS = {
     "doctor": ("mmdcls.doctor", "show what is installed, and how to mend what is broken"),
-    "deploy": (
-        "mmdcls.deploy.command",
-        "write a model that needs no mmdcls: torch.export, ONNX",
-    ),
+    "deploy": ("mmdcls.deploy.command", "write a model that needs no mmdcls: torch.export, ONNX"),
+    "predict": ("mmdcls.predict", "predict on images with a trained model, and draw what it finds"),
 }
 
 

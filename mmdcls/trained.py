@@ -60,8 +60,8 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
     """
     cfg = read_config(config, options)
     loaded = read_checkpoint(checkpoint)
-    cfg.model.pop(AUXILIARY, None)
-    model = MODELS.build(cfg.model).eval()
+    parts = {key: value for key, value in cfg.model.items() if key != AUXILIARY}
+    model = MODELS.build(parts).eval()
     given, wanted = weights_of(loaded), model.state_dict()
     given = {name: value for name, value in given.items() if not name.startswith(f"{AUXILIARY}.")}
     source, advice = f"The checkpoint {checkpoint}", "give the config it was trained with"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmdcls.dcls import DclsNd, merged
 from mmdcls.engine.check_config import nodes
 from mmdcls.errors import InputError
-from mmdcls.trained import Trained
+from mmdcls.trained import AUXILIARY, Trained
 
 from .exporting import check_same
 from .graphs import Graph, graph_of
@@ -21,6 +21,7 @@ from .graphs import Graph, graph_of
 TRAINING = (
     "auto_scale_lr",
     "custom_hooks",
+    "custom_imports",
     "load_from",
     "optim_wrapper",
     "param_scheduler",
@@ -63,6 +64,7 @@ def plain_config(cfg: Config) -> Config:
     Raises NoPlainConfig where there is none.
     """
     found = {key: value for key, value in cfg.to_dict().items() if key not in TRAINING}
+    found["model"].pop(AUXILIARY, None)
     for path, node in list(nodes("model", found["model"])):
         for key, value in node.items():
             kind = value.get("type") if isinstance(value, dict) else None
