@@ -78,7 +78,7 @@ def images_in(paths: Sequence[Path]) -> dict[Path, Path]:
             )
         for image in inside if path.is_dir() else [path]:
             place = image.relative_to(path) if path.is_dir() else Path(image.name)
-            found[image] = place.with_suffix("")
+            found.setdefault(image, place.with_suffix(""))
     places = list(found.values())
     for image, place in found.items():
         if places.count(place) > 1:

@@ -128,7 +128,7 @@ def write(
         functions["pt2"] = write_program(program, folder / "model.pt2", description)
     if "onnx" in formats:
         path = folder / "model.onnx"
-        functions["onnx"] = write_onnx(program, graph.outputs, path, description)
+        functions["onnx"] = write_onnx(program, graph, size, path, description)
     for name, function in functions.items():
         found = check_same(name, function, original, size)
         say(f"{name}: at most {found:.1e} of the largest value away from the model")

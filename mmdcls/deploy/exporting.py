@@ -17,19 +17,20 @@ from .graphs import Graph
 # Sum of rounding over a hundred layers in float32, several times over, as a share of the largest
 # value.
 TOLERANCE = 1e-4
-# Batch, height and width; the two-image one is traced, and where sizes are open, the rest are not
-# multiples of it or of each other, nor all of 32.
-TRACED = (2, 256, 224)
-OTHERS = ((1, 256, 224), (3, 160, 288), (1, 291, 183))
 # By whether a size was given.
 WHAT_TO_DO = ("give the size that you need by --size", "take another network, or --formats plain")
 
 Function = Callable[[Tensor], Sequence[Tensor]]
 
 
-def shapes_of(size: tuple[int, int] | None) -> tuple[tuple[int, int, int], ...]:
-    """The shape to trace and those to compare at; size: None leaves height and width open."""
-    return (TRACED, *OTHERS) if size is None else ((2, *size), (1, *size), (3, *size))
+def shapes_of(graph: Graph, size: tuple[int, int] | None) -> list[tuple[int, int, int]]:
+    """Batch, height and width to trace, then those to compare at; size: None leaves it open."""
+    if size is not None:
+        return [(2, *size), (1, *size), (3, *size)]
+    side = graph.least_side
+    # The last two are no multiples of the traced size, and the last is odd.
+    traced = (2 * side, 2 * side - 16)
+    return [(2, *traced), (1, *traced), (3, side + 32, 3 * side), (1, 2 * side + 37, side + 37)]
 
 
 def images(shape: tuple[int, int, int]) -> Tensor:
@@ -49,12 +50,10 @@ def largest_difference(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> flo
 
 
 @torch.no_grad()
-def check_same(
-    what: str, function: Function, truth: Function, size: tuple[int, int] | None
-) -> float:
-    """Raises InputError where two functions of an image differ; returns how much they do."""
+def check_same(what: str, function: Function, truth: Graph, size: tuple[int, int] | None) -> float:
+    """Raises InputError where what was made of a graph differs; returns how much it does."""
     worst = 0.0
-    for shape in shapes_of(size):
+    for shape in shapes_of(truth, size):
         image = images(shape)
         found = largest_difference(function(image), truth(image))
         if found > TOLERANCE:
@@ -67,18 +66,22 @@ def check_same(
     return worst
 
 
+def open_shapes(graph: Graph, size: tuple[int, int] | None) -> dict[str, dict[int, Dim]]:
+    dimensions = {0: Dim("batch", min=1)}
+    if size is None:
+        least = graph.least_side
+        dimensions |= {2: Dim("height", min=least), 3: Dim("width", min=least)}
+    return dict(image=dimensions)
+
+
 def export(graph: Graph, size: tuple[int, int] | None) -> ExportedProgram:
     """Trace the graph for any batch, and for any size down to its least unless one is given.
 
     Raises InputError where the network does not allow that.
     """
-    dimensions = {0: Dim("batch", min=1)}
-    if size is None:
-        least = graph.least_side
-        dimensions |= {2: Dim("height", min=least), 3: Dim("width", min=least)}
     try:
         return torch.export.export(
-            graph, (images(shapes_of(size)[0]),), dynamic_shapes=dict(image=dimensions)
+            graph, (images(shapes_of(graph, size)[0]),), dynamic_shapes=open_shapes(graph, size)
         )
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
@@ -95,7 +98,11 @@ def write_program(program: ExportedProgram, path: Path, description: str) -> Fun
 
 
 def write_onnx(
-    program: ExportedProgram, outputs: Sequence[str], path: Path, description: str
+    program: ExportedProgram,
+    graph: Graph,
+    size: tuple[int, int] | None,
+    path: Path,
+    description: str,
 ) -> Function:
     """In the opset that the installed exporter writes by itself."""
     with quiet():
@@ -103,7 +110,9 @@ def write_onnx(
             program,
             dynamo=True,
             input_names=["image"],
-            output_names=list(outputs),
+            output_names=list(graph.outputs),
+            # Traced already; these are the names that the file gives to open dimensions.
+            dynamic_shapes=open_shapes(graph, size),
             external_data=False,
             verbose=False,
         )
