@@ -75,7 +75,9 @@ def test_a_resnet_of_small_kernels_becomes_the_plain_resnet(size, tmp_path):
 
 def test_a_kernel_larger_than_the_plain_one_is_named(tmp_path):
     files = moved(write_resnet(tmp_path, dcls_kernel_size=7), reach=2.9)
-    with pytest.raises(SystemExit, match=r"backbone\.stem\.0 needs 7 x 7 cells, and the plain .* 3 x 3"):
+    with pytest.raises(
+        SystemExit, match=r"backbone\.stem\.0 needs 7 x 7 cells, and the plain .* 3 x 3"
+    ):
         command.main([*files, str(tmp_path / "out"), "--formats", "plain"])
     assert not (tmp_path / "out").exists()
 

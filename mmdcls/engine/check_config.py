@@ -76,7 +76,11 @@ def check_dataset(path: str, node: dict) -> None:
         return
     root = node.get("data_root") or ""
     check_path(f"{path}.data_root", root, os.path.isdir)
-    for key, folder in (node.get("data_prefix") or {}).items():
+    prefix = node.get("data_prefix") or {}
+    if isinstance(prefix, str):
+        check_path(f"{path}.data_prefix", prefix, os.path.isdir, root)
+        prefix = {}
+    for key, folder in prefix.items():
         # Without LoadAnnotations, as in a test without truth, label maps need not be there.
         needed = key != "seg_map_path" or "LoadAnnotations" in str(node["pipeline"])
         if needed and isinstance(folder, str):
