@@ -3,6 +3,7 @@ from setuptools import find_packages, setup
 # mmcv and mmseg import these without declaring them.
 UNDECLARED = ["ftfy", "regex", "setuptools<82"]
 DEMO = ["matplotlib", "pycocotools", "tqdm", "tifffile"]
+DEPLOY = ["onnx", "onnxscript", "onnxruntime"]
 
 extras = dict(
     openmmlab=[
@@ -21,7 +22,10 @@ extras = dict(
         *UNDECLARED,
         *DEMO,
     ],
-    test=["pytest", "hypothesis", "dcls==0.1.1"],
+    deploy=DEPLOY,
+    # mmpretrain imports torchvision without declaring it.
+    cls=["mmpretrain>=1.2", "torchvision"],
+    test=["pytest", "hypothesis", "dcls==0.1.1", *DEPLOY],
     dev=["ruff"],
 )
 
