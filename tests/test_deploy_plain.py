@@ -23,8 +23,15 @@ def write_resnet(folder: Path, **conv_cfg) -> Files:
     cfg = load(SEGMENTOR, {**synthetic.thin_model(load(SEGMENTOR)), "model.test_cfg.mode": "whole"})
     conv_cfg = dict(type="mmdcls.Dcls2d", kernel_count=4, where_kernel_size=3, **conv_cfg)
     norm_cfg = dict(type="BN")
-    head = dict(type="PSPHead", in_channels=512, in_index=3, channels=16, num_classes=150)
-    cfg.model.backbone = dict(type="ResNetV1c", depth=18, norm_cfg=norm_cfg, conv_cfg=conv_cfg)
+    head = dict(type="PSPHead", in_channels=64, in_index=3, channels=16, num_classes=150)
+    cfg.model.backbone = dict(
+        type="ResNetV1c",
+        depth=18,
+        stem_channels=8,
+        base_channels=8,
+        norm_cfg=norm_cfg,
+        conv_cfg=conv_cfg,
+    )
     cfg.model.decode_head = dict(head, pool_scales=(1, 2), norm_cfg=norm_cfg, conv_cfg=conv_cfg)
     cfg.model.auxiliary_head = None
     return write_model(cfg, folder)
