@@ -4,6 +4,7 @@ from .elements import ElementPositions, Shares
 from .interpolation import INTERPOLATIONS
 from .kernel import construct_kernel
 from .layers import Dcls1d, Dcls2d, Dcls3d, DclsNd
+from .merged import merged
 from .positions import clamp_positions_, position_limits
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Shares",
     "clamp_positions_",
     "construct_kernel",
+    "merged",
     "position_limits",
 ]

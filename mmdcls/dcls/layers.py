@@ -12,6 +12,7 @@ from .conv import convolve
 from .elements import ElementPositions, Shares
 from .fit import checked_reach, fit_elements
 from .kernel import kernel_from_shares
+from .trimming import trimmed
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -136,24 +137,30 @@ class DclsNd(ElementPositions):
                 f"element_shape={tuple(self.weight.shape)}"
             )
 
-    def to_conv(self, shares: Shares | None = None) -> nn.Module:
-        """The plain `nn.ConvNd` that computes the same."""
+    @torch.no_grad()
+    def to_conv(self, shares: Shares | None = None, trim: bool = False) -> nn.Module:
+        """The plain `nn.ConvNd` that computes the same.
+
+        trim: leave out the borders in which all cells are zero, with as much padding.
+        """
+        kernel, padding = self.kernel(shares), self.padding
+        if trim:
+            kernel, padding = trimmed(kernel, padding)
         conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1](
             self.in_channels,
             self.out_channels,
-            self.kernel_size,
+            kernel.shape[2:],
             self.stride,
-            self.padding,
+            padding,
             groups=self.groups,
             bias=self.bias is not None,
             padding_mode=self.padding_mode,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
+            device=kernel.device,
+            dtype=kernel.dtype,
         )
-        with torch.no_grad():
-            conv.weight.copy_(self.kernel(shares))
-            if self.bias is not None:
-                conv.bias.copy_(self.bias)
+        conv.weight.copy_(kernel)
+        if self.bias is not None:
+            conv.bias.copy_(self.bias)
         return conv.train(self.training)
 
     @classmethod
