@@ -1,10 +1,10 @@
 """DCLS layers for plain PyTorch; nothing here knows OpenMMLab."""
 
-from .elements import ElementPositions, Shares
+from .elements import ElementPositions, Shares, position_owners
 from .interpolation import INTERPOLATIONS
 from .kernel import construct_kernel
 from .layers import Dcls1d, Dcls2d, Dcls3d, DclsNd
-from .positions import clamp_positions_, position_limits
+from .positions import clamp_positions_, position_limits, repulsion
 
 __all__ = [
     "INTERPOLATIONS",
@@ -17,4 +17,6 @@ __all__ = [
     "clamp_positions_",
     "construct_kernel",
     "position_limits",
+    "position_owners",
+    "repulsion",
 ]

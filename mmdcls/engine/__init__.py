@@ -1,16 +1,22 @@
 from .amp import CpuAmpOptimWrapper, amp_optim_wrapper
+from .anneal_sigma import AnnealSigma
 from .check_checkpoint import check_pretrained
 from .check_config import check_config
 from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
+from .repulsion import Repulsion
+from .round_positions import RoundPositions
 
 __all__ = [
+    "AnnealSigma",
     "CheckInputs",
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "Repulsion",
+    "RoundPositions",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",
