@@ -6,6 +6,7 @@ from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
+from .pretrained import Pretrained
 from .repulsion import Repulsion
 from .round_positions import RoundPositions
 
@@ -15,6 +16,7 @@ __all__ = [
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "Pretrained",
     "Repulsion",
     "RoundPositions",
     "amp_optim_wrapper",
