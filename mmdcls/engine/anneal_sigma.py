@@ -127,5 +127,5 @@ class AnnealSigma(Hook):
                 least = "more than" if self.kind == "geometric" else "at least"
                 raise InputError(
                     f"mmdcls.AnnealSigma: {name}={width} is too narrow for {owner or 'the model'}: "
-                    f"interpolation={interpolation!r} with kind={self.kind!r} needs {least} {floor}."
+                    f"{interpolation!r} elements with kind={self.kind!r} need {least} {floor}."
                 )
