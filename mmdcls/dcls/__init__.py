@@ -1,11 +1,11 @@
 """DCLS layers for plain PyTorch; nothing here knows OpenMMLab."""
 
-from .elements import ElementPositions, Shares
+from .elements import ElementPositions, Shares, position_owners
 from .interpolation import INTERPOLATIONS
 from .kernel import construct_kernel
 from .layers import Dcls1d, Dcls2d, Dcls3d, DclsNd
 from .merged import merged
-from .positions import clamp_positions_, position_limits
+from .positions import clamp_positions_, position_limits, repulsion
 
 __all__ = [
     "INTERPOLATIONS",
@@ -19,4 +19,6 @@ __all__ = [
     "construct_kernel",
     "merged",
     "position_limits",
+    "position_owners",
+    "repulsion",
 ]

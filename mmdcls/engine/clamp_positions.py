@@ -1,7 +1,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdcls.dcls import ElementPositions
+from mmdcls.dcls import position_owners
 from mmdcls.registry import HOOKS
 
 
@@ -21,6 +21,5 @@ class ClampPositions(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        for module in runner.model.modules():
-            if isinstance(module, ElementPositions):
-                module.clamp_positions_()
+        for owner in position_owners(runner.model).values():
+            owner.clamp_positions_()

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdcls.checkpoint.load import refuse_foreign
 from mmdcls.dcls import Dcls2d, ElementPositions, Shares
-from mmdcls.dcls.layers import is_whole, per_axis
+from mmdcls.dcls.arguments import is_whole, per_axis
 from mmdcls.registry import MODELS
 
 # ConvNeXt's own sizes.
