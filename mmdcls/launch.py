@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -14,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
 from mmdcls.errors import InputError
+from mmdcls.traces import Traces
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -60,10 +59,10 @@ def run(cfg: Config, task: str) -> None:
 
     task: "train" or "test". Once an iteration has run, its files are kept.
     """
-    work_dir = Path(cfg.work_dir)
-    existing = {work_dir, *work_dir.rglob("*")} if work_dir.exists() else set()
+    traces = Traces(cfg)
     runner, checks = None, CheckInputs()
     try:
+        traces.check()
         check_config(cfg, ("train", "val") if task == "train" else ("test",))
         runner = build_runner(cfg)
         runner.register_hook(checks)
@@ -74,19 +73,11 @@ def run(cfg: Config, task: str) -> None:
             runner.test()
     except Exception as error:
         if runner is None or (isinstance(error, InputError) and not checks.worked):
-            remove({work_dir, *work_dir.rglob("*")} - existing)
+            traces.remove()
         if isinstance(error, InputError):
             # From a worker process the sentence comes at the end of its traceback.
             raise SystemExit(str(error).rpartition("InputError: ")[2].strip()) from error
         raise
-
-
-def remove(paths: Iterable[Path]) -> None:
-    for path in sorted(paths):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def build_runner(cfg: Config) -> Runner:

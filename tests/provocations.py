@@ -39,13 +39,8 @@ class Trial:
     folder: Path
     cfg: Config
 
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def work_dir(self) -> Path:
-        return self.folder / "work"
+    def __post_init__(self) -> None:
+        self.data, self.work_dir = self.folder / "data", self.folder / "work"
 
     def merge(self, options: dict) -> None:
         self.cfg.merge_from_dict(options)

@@ -4,6 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from provocations import (
     LABEL_MAP,
     LEAVES,
@@ -30,9 +34,15 @@ from provocations import (
     unlabelled,
     weights,
     wider,
+    written,
 )
+from torch import nn
 
+from mmdcls import launch
 from mmdcls.engine import check_pretrained
+from mmdcls.engine.check_data import check_labels
+from mmdcls.errors import InputError
+from mmdcls.launch import build_runner
 
 
 def checkpoint_case(name: str, content: object, words: tuple[str, ...]) -> Case:
@@ -148,6 +158,61 @@ def test_files_of_an_earlier_run_stay_when_a_run_is_refused(tmp_path: Path):
     paint(LABEL_MAP, 151)(trial)
     trial.refusal("train")
     assert [path for path in trial.work_dir.rglob("*") if path.is_file()] == [old]
+
+
+@pytest.mark.parametrize("place", ["labels", "model"])
+def test_files_that_others_write_meanwhile_stay_when_a_run_is_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trial = new_trial("seg", tmp_path)
+    if place == "labels":
+        paint(LABEL_MAP, 151)(trial)
+    else:
+        trial.merge({"model.backbone.kernel_count": 0})
+    theirs = [trial.work_dir / name for name in ("iter_6.pth", "theirs/run.log")]
+
+    def build(cfg: Config) -> Runner:
+        for path in theirs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return build_runner(cfg)
+
+    monkeypatch.setattr(launch, "build_runner", build)
+    trial.refusal("train")
+    assert sorted(path for path in trial.work_dir.rglob("*") if path.is_file()) == theirs
+
+
+def test_folders_of_results_are_removed_when_a_test_is_refused(tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    out, pictures = tmp_path / "results" / "out", tmp_path / "pictures"
+    given = saved(STRANGER)(trial)
+    trial.refusal("test", given, "--out", str(out), "--show-dir", str(pictures))
+    assert not out.parent.exists() and not pictures.exists()
+
+
+OCCUPIED = {
+    "train": ["--work-dir"],
+    "test": ["--work-dir", "--out", "--show-dir"],
+}
+
+
+@pytest.mark.parametrize("below", ["", "/x"])
+@pytest.mark.parametrize(
+    ("tool", "flag"), [(tool, flag) for tool, flags in OCCUPIED.items() for flag in flags]
+)
+def test_a_file_where_a_folder_is_to_be_is_named(tool: str, flag: str, below: str, tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    occupied = tmp_path / "a file"
+    occupied.write_text("kept")
+    checkpoint = [saved(weights)(trial)] if tool == "test" else []
+    place = f"{occupied}{below}"
+    if flag == "--work-dir":
+        trial.work_dir = Path(place)
+        sentence = trial.refusal(tool, *checkpoint)
+    else:
+        sentence = trial.refusal(tool, *checkpoint, flag, place)
+    expect((place, f"{occupied} is a file", "another folder"), sentence)
+    assert occupied.read_text() == "kept"
 
 
 def test_a_run_that_fails_after_iterations_keeps_its_files(tmp_path: Path):
