@@ -14,6 +14,8 @@ from provocations import (
     Case,
     cut,
     expect,
+    load_tool,
+    loaded,
     new_trial,
     pretrained,
     remove,
@@ -139,6 +141,38 @@ def test_no_name_in_our_configs_is_refused():
     assert LEAF_CONFIGS
     for path in LEAF_CONFIGS:
         check_config(Config.fromfile(path), splits=())
+
+
+TYPES = """
+from mmengine.optim import OptimWrapper
+from mmseg.evaluation import IoUMetric
+from mmdcls.engine import amp_optim_wrapper
+from mmdcls.models import {name}
+from mmdcls.models.convs import dcls2d
+model = dict(type={name}, arch="tiny", conv_cfg=dict(type=dcls2d))
+optim_wrapper = dict(type={wrapper})
+test_evaluator = dict(type=IoUMetric)
+"""
+
+
+@pytest.mark.parametrize("wrapper", ["OptimWrapper", "amp_optim_wrapper"])
+def test_classes_may_stand_for_names(wrapper: str, tmp_path: Path):
+    file = tmp_path / "config.py"
+    file.write_text(TYPES.format(name="DclsConvNeXt", wrapper=wrapper))
+    cfg = Config.fromfile(file)
+    check_config(cfg, splits=())
+    train, test = load_tool("train"), load_tool("test")
+    train.apply_flags(cfg, train.parse_arguments(["config", "--amp"]))
+    assert cfg.optim_wrapper.type == "mmdcls.AmpOptimWrapper"
+    test.apply_flags(cfg, test.parse_arguments(["config", "checkpoint", "--out", "labels"]))
+    assert cfg.test_evaluator[0].output_dir == "labels"
+
+
+def test_classes_that_are_not_there_are_refused(tmp_path: Path):
+    file = tmp_path / "config.py"
+    file.write_text(TYPES.format(name="ConvNeXt", wrapper="OptimWrapper"))
+    with pytest.raises(InputError, match=r"mmdcls.models.ConvNeXt' is unknown.*DclsConvNeXt"):
+        check_config(Config.fromfile(file), splits=())
 
 
 def test_label_maps_that_are_not_loaded_need_not_be_there(tmp_path: Path):

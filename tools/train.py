@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 
 from mmdcls.launch import config_parser, load_config, run
+from mmdcls.registry import bare_name
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,7 +30,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
     if arguments.amp:
         kind = cfg.optim_wrapper.get("type", "OptimWrapper")
-        if kind not in ("OptimWrapper", "AmpOptimWrapper", "mmdcls.AmpOptimWrapper"):
+        if bare_name(kind) not in ("OptimWrapper", "AmpOptimWrapper", "amp_optim_wrapper"):
             raise SystemExit(f"--amp works with type='OptimWrapper', and the config has {kind!r}")
         if cfg.get("default_scope") == "mmdet" and not torch.accelerator.is_available():
             raise SystemExit("--amp trains detectors on GPUs only: mmcv's nms on CPU is float32")

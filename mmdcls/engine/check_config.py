@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mmengine.config import Config
 from mmengine.registry import Registry
+from mmengine.utils import get_object_from_string
 
 import mmdcls.models  # noqa: F401  registers what a config can name, as mmdcls.engine does
 from mmdcls import registry
@@ -66,7 +67,8 @@ def check_names(path: str, node: dict, names: set[str], shared: set[str]) -> Non
         if name in names - shared:
             raise InputError(f"{where}={name!r} lacks its scope; write {f'mmdcls.{name}'!r}.")
         scope, _, rest = name.partition(".")
-        if scope == "mmdcls" and rest not in names:
+        is_known = rest in names or get_object_from_string(name) is not None
+        if scope == "mmdcls" and not is_known:
             raise InputError(f"{where}={name!r} is unknown; mmdcls has {', '.join(sorted(names))}.")
 
 
