@@ -192,6 +192,15 @@ def few_classes(trial: Trial) -> None:
     trial.merge({f"model.roi_head.{head}.num_classes": 1 for head in heads})
 
 
+def few_classes_of_the_last_stage(trial: Trial) -> None:
+    """A cascade of two stages."""
+    head = trial.cfg.model.roi_head
+    assigner_and_sampler = trial.cfg.model.train_cfg.rcnn
+    heads = [deepcopy(head.bbox_head), dict(deepcopy(head.bbox_head), num_classes=1)]
+    head.update(type="CascadeRoIHead", num_stages=2, stage_loss_weights=[1, 1], bbox_head=heads)
+    trial.cfg.model.train_cfg.rcnn = [deepcopy(assigner_and_sampler) for _ in heads]
+
+
 def saved(content: object, name: str = "given.pth") -> Callable[[Trial], str]:
     def save(trial: Trial) -> str:
         path = trial.folder / name

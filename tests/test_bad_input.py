@@ -20,6 +20,7 @@ from provocations import (
     cut,
     expect,
     few_classes,
+    few_classes_of_the_last_stage,
     fewer_labels,
     in_worker,
     loaded,
@@ -84,6 +85,32 @@ FILES = [
         "object above num_classes",
         few_classes,
         (".jpg", "class 1", "bbox_head.num_classes=1"),
+        "det",
+    ),
+    Case(
+        "label above num_classes of the auxiliary head",
+        set_to({"model.auxiliary_head.num_classes": 1}),
+        (".png has the label", "auxiliary_head.num_classes=1"),
+    ),
+    Case(
+        "object above num_classes of the masks",
+        set_to({"model.roi_head.mask_head.num_classes": 1}),
+        (".jpg", "class 1", "mask_head.num_classes=1"),
+        "det",
+    ),
+    Case(
+        "object above num_classes of the second stage",
+        few_classes_of_the_last_stage,
+        (".jpg", "class 1", "bbox_head.1.num_classes=1"),
+        "det",
+    ),
+    Case(
+        "no image at all",
+        lambda trial: (
+            written("none.json", '{"images": [], "annotations": [], "categories": []}')(trial),
+            trial.merge({f"{TRAIN}.ann_file": "none.json"}),
+        ),
+        ("no image", "annotation file"),
         "det",
     ),
     Case(
@@ -251,3 +278,23 @@ def test_a_pretrained_backbone_is_taken_with_its_prefix(
     trial = new_trial("seg", tmp_path)
     init_cfg = dict(type="Pretrained", checkpoint=saved(content)(trial), prefix=prefix)
     check_pretrained(build_model(trial, backbone=dict(trial.cfg.model.backbone, init_cfg=init_cfg)))
+
+
+class OwnLoss(nn.Module):
+    num_classes = 1
+
+    def loss_by_feat(self) -> None: ...
+
+
+def test_heads_with_classes_of_their_own_are_not_compared_with_the_labels():
+    masks = nn.Module()
+    masks.num_classes, masks.class_agnostic = 1, True
+    model = nn.ModuleDict(dict(auxiliary_head=nn.ModuleList([OwnLoss()]), mask_head=masks))
+    sample = BaseDataElement(
+        gt_sem_seg=PixelData(data=torch.full((1, 2, 2), 7)),
+        gt_instances=InstanceData(labels=torch.tensor([7])),
+    )
+    check_labels(model, dict(data_samples=[sample]))
+    model["decode_head"] = OwnLoss()
+    with pytest.raises(InputError, match="decode_head.num_classes=1"):
+        check_labels(model, dict(data_samples=[sample]))
