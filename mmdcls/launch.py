@@ -22,7 +22,7 @@ def config_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=Options,
         default={},
         metavar="KEY=VALUE",
         help="override settings of the config; lists as key=a,b or 'key=[(a,b),(c,d)]'",
@@ -41,6 +41,15 @@ def load_config(arguments: argparse.Namespace) -> Config:
     default = Path("work_dirs") / Path(arguments.config).stem
     cfg.work_dir = arguments.work_dir or cfg.get("work_dir") or str(default)
     return cfg
+
+
+class Options(DictAction):
+    """mmengine's, which takes the spaces out of paths."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> object:
+        is_path = "/" in val and not set(val) & set(",()[]")
+        return val.strip("'\"") if is_path else DictAction._parse_iterable(val)
 
 
 class CheckingRunner(Runner):

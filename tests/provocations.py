@@ -147,6 +147,10 @@ def cut(name: str, length: int) -> Callable[[Trial], None]:
     return provoke
 
 
+def written(name: str, text: str) -> Callable[[Trial], None]:
+    return lambda trial: (trial.data / name).write_text(text) and None
+
+
 def in_worker(provoke: Callable[[Trial], None]) -> Callable[[Trial], None]:
     def with_worker(trial: Trial) -> None:
         provoke(trial)

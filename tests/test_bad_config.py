@@ -21,7 +21,9 @@ from provocations import (
     remove,
     saved,
     set_to,
+    written,
 )
+from torch import nn
 
 from mmdcls.dcls import Dcls2d
 from mmdcls.engine import check_config
@@ -104,10 +106,34 @@ CONFIGS = [
         ("val_evaluator.ann_file='nowhere.json'", "no file"),
         "det",
     ),
+    *(
+        Case(f"annotations {name}", written(INSTANCES, text), (INSTANCES, *words, "again"), "det")
+        for name, text, words in (
+            ("of no bytes", "", ("only a part",)),
+            ("of which the end is missing", '{"images": [{"id": 1', ("only a part",)),
+            ("in a list", "[1]", ("COCO's layout",)),
+        )
+    ),
+    Case(
+        "annotations to evaluate by of which the end is missing",
+        lambda trial: (
+            written("half.json", "{")(trial),
+            trial.merge({"val_evaluator.ann_file": str(trial.data / "half.json")}),
+        ),
+        ("val_evaluator.ann_file=", "half.json", "only a part"),
+        "det",
+    ),
     Case(
         "no checkpoint",
         set_to({"load_from": "nowhere.pth"}),
-        ("load_from='nowhere.pth'", "no file"),
+        ("load_from='nowhere.pth'", "no file", "name another"),
+    ),
+    Case("no name of a checkpoint", set_to({"load_from": ""}), ("load_from=''", "no file")),
+    Case("a list for a checkpoint", loaded("load_from", saved([1, 2])), ("given.pth", "list")),
+    Case(
+        "a module for a checkpoint",
+        loaded("load_from", saved(lambda trial: nn.Linear(2, 2))),
+        ("given.pth", "more than weights"),
     ),
     Case(
         "no pretrained backbone",

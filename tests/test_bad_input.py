@@ -138,7 +138,12 @@ FILES = [
         ("prefix=''", "another model", "the file has backbone."),
     ),
 ]
+NO_FILES = [
+    Case("no file", lambda trial: "no where.pth", ("'no where.pth'", "no file", "name another")),
+    Case("no name", lambda trial: "", ("names no file",)),
+]
 TESTS = [
+    *NO_FILES,
     checkpoint_case("another model", STRANGER, ("given.pth", "another model", "conv1.weight")),
     checkpoint_case("no weights", dict(epoch=3), ("given.pth", "another model", "epoch")),
     checkpoint_case(
@@ -148,6 +153,7 @@ TESTS = [
     ),
 ]
 RESUMES = [
+    *NO_FILES,
     checkpoint_case("another model", STRANGER, ("given.pth", "another model", "conv1.weight")),
     checkpoint_case(
         "weights only", lambda t: weights(t)["state_dict"], ("weights only", "load_from")

@@ -41,7 +41,7 @@ def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
                 "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
             )
         cfg.auto_scale_lr.enable = True
-    if arguments.resume:
+    if arguments.resume is not None:
         cfg.resume = True
         cfg.load_from = None if arguments.resume == "auto" else arguments.resume
 
