@@ -168,3 +168,19 @@ def test_an_input_that_does_not_fit_is_refused_as_by_the_plain_convolution(shape
     with pytest.raises(RuntimeError) as ours:
         built(bad)
     assert str(ours.value) == str(theirs.value)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_an_input_of_another_dtype_is_refused_as_by_the_plain_convolution(dtype, groups, autocast):
+    bad, built = torch.zeros(1, 4, 9, 9, dtype=dtype), layer(groups=groups)()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        if autocast and dtype == torch.bfloat16:
+            assert built(bad).dtype == built.to_conv()(bad).dtype
+            return
+        with pytest.raises(RuntimeError) as theirs:
+            built.to_conv()(bad)
+        with pytest.raises(RuntimeError) as ours:
+            built(bad)
+    assert str(ours.value) == str(theirs.value)
