@@ -139,6 +139,13 @@ def test_a_detector_refuses_a_folder_of_label_images(tasks, trained, tmp_path):
         test.main([str(tasks["det"]), str(trained["det"]), "--out", str(tmp_path / "labels")])
 
 
+def test_a_file_name_is_not_taken_for_a_folder_of_label_images(tasks):
+    cfg = Config.fromfile(tasks["seg"])
+    arguments = ["config", "checkpoint", "--out", "results.json"]
+    with pytest.raises(SystemExit, match=r"results.json: write a \.pkl"):
+        test.apply_flags(cfg, test.parse_arguments(arguments))
+
+
 def test_test_time_augmentation_runs(tasks, trained, tmp_path):
     arguments = [str(tasks["seg"]), str(trained["seg"]), "--work-dir", str(tmp_path), "--tta"]
     test.main([*arguments, "--cfg-options", "test_dataloader.dataset.indices=1"])

@@ -1,6 +1,7 @@
 """Test a checkpoint, of a segmentor or a detector, and evaluate it."""
 
 import argparse
+from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 

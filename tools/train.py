@@ -36,7 +36,7 @@ def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
             raise SystemExit("--amp trains detectors on GPUs only: mmcv's nms on CPU is float32")
         cfg.optim_wrapper.type = "mmdcls.AmpOptimWrapper"
     if arguments.auto_scale_lr:
-        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+        if "base_batch_size" not in (cfg.get("auto_scale_lr") or {}):
             raise SystemExit(
                 "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
             )

@@ -51,6 +51,7 @@ REFUSED = {
     "unknown interpolation": (layer(interpolation="cubic"), ("'cubic'", *NAMES)),
     "published name of an interpolation": (layer(interpolation="gauss"), ("'gauss'", *NAMES)),
     "no interpolation": (layer(interpolation=None), ("None", *NAMES)),
+    "list of an interpolation": (layer(interpolation=["gaussian"]), ("['gaussian']", *NAMES)),
     "unknown interpolation of an owner": (
         lambda: ElementPositions((5, 5), "cubic", (4, 1, 3)),
         ("'cubic'", *NAMES),
@@ -138,6 +139,8 @@ REFUSED = {
     ),
     "construct: a number for kernel_size": (kernel(kernel_size=5), ("kernel_size=5", "per axis")),
     "construct: an empty kernel": (kernel(kernel_size=(5, 0)), ("(5, 0)", "at least 1")),
+    "construct: a fraction in kernel_size": (kernel(kernel_size=(5, 5.5)), ("5.5", "whole")),
+    "construct: truth for kernel_size": (kernel(kernel_size=(True, True)), ("True", "whole")),
     "construct: no axes": (kernel(kernel_size=()), ("kernel_size=()", "per axis")),
 }
 
