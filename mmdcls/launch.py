@@ -90,6 +90,8 @@ def remove(paths: Iterable[Path]) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
+    # Numbers below 1e-38, which GELU's gradient meets by chance, cost CPUs several times a step.
+    torch.set_flush_denormal(True)
     if cfg.get("launcher") == "pytorch" and not torch.accelerator.is_available():
         join_processes_on_cpu(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else CheckingRunner.from_cfg(cfg)
