@@ -59,9 +59,10 @@ def positions_figure(model: nn.Module) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel("columns from the centre", fontsize=8)
     figure.supxlabel(
-        "top: number of elements in each cell, all channels; below: dense kernels, red positive, "
-        "blue negative,\nwith a circle at each element, the larger its weight",
-        fontsize=8,
+        "top: how many elements stand in each cell, over all channels\n"
+        "below: dense kernels, red positive, blue negative;\n"
+        "each circle is an element, its size the weight",
+        fontsize=7,
     )
     return figure
 

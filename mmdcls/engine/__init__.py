@@ -5,12 +5,16 @@ from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
+from .position_health import PositionHealth
+from .stop_on_non_finite import StopOnNonFinite
 
 __all__ = [
     "CheckInputs",
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "PositionHealth",
+    "StopOnNonFinite",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",
