@@ -23,7 +23,7 @@ class StopOnNonFinite(Hook):
     EMA or a checkpoint could take it up.
 
     With loss scaling, a gradient that overflows is nothing to stop at: the step is skipped and the
-    scale lowered. It counts once the scale is down to 1, where scaling cannot be the cause.
+    scale lowered. It counts once the scale is below 1, where scaling cannot be the cause.
     """
 
     priority = "HIGH"
@@ -54,7 +54,7 @@ class StopOnNonFinite(Hook):
         if not values or torch.stack([*gradients.values(), *values.values()]).isfinite().all():
             return
         for name, value in gradients.items():
-            if not value.isfinite() and loss_scale(runner.optim_wrapper) <= 1:
+            if not value.isfinite() and not is_scaled_up(runner.optim_wrapper):
                 raise refusal(runner, f"the gradient of {name}", value)
         for name, value in values.items():
             if not value.isfinite():
@@ -82,12 +82,12 @@ def largest(tensor: Tensor) -> Tensor:
     return torch.linalg.vector_norm(tensor, torch.inf)
 
 
-def loss_scale(optim_wrapper: OptimWrapper | OptimWrapperDict) -> float:
-    """The largest scale that the loss is multiplied by, 1 without scaling."""
+def is_scaled_up(optim_wrapper: OptimWrapper | OptimWrapperDict) -> bool:
+    """Whether the loss is multiplied by a number that may make gradients overflow."""
     several = isinstance(optim_wrapper, OptimWrapperDict)
     wrappers = list(optim_wrapper.values()) if several else [optim_wrapper]
     scalers = [wrapper.loss_scaler for wrapper in wrappers if hasattr(wrapper, "loss_scaler")]
-    return max((scaler.get_scale() for scaler in scalers), default=1.0)
+    return any(scaler.get_scale() >= 1 for scaler in scalers)
 
 
 def refusal(runner: Runner, what: str, value: Tensor) -> TrainingError:
