@@ -67,6 +67,7 @@ def training(work_dir: Path, hooks: list[dict], options: dict | None = None) -> 
         experiment_name=f"training_{next(numbers)}",
         default_scope="mmengine",
         launcher="none",
+        randomness=dict(seed=0),
     )
     cfg["visualizer"]["name"] = cfg["experiment_name"]
     cfg = Config(cfg)
