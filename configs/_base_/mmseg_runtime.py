@@ -1,5 +1,9 @@
 default_scope = "mmseg"
-custom_hooks = [dict(type="mmdcls.ClampPositions")]
+custom_hooks = [
+    dict(type="mmdcls.ClampPositions"),
+    dict(type="mmdcls.StopOnNonFinite"),
+    dict(type="mmdcls.PositionHealth"),
+]
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),

@@ -20,7 +20,11 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=360),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
-custom_hooks = [dict(type="mmdcls.ClampPositions")]
+custom_hooks = [
+    dict(type="mmdcls.ClampPositions"),
+    dict(type="mmdcls.StopOnNonFinite"),
+    dict(type="mmdcls.PositionHealth", interval=60, picture_interval=120),
+]
 env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
 log_processor = dict(by_epoch=False, window_size=20)
 log_level = "INFO"
