@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
-from mmdcls.errors import InputError
+from mmdcls.errors import InputError, TrainingError
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -78,6 +78,8 @@ def run(cfg: Config, task: str) -> None:
         if isinstance(error, InputError):
             # From a worker process the sentence comes at the end of its traceback.
             raise SystemExit(str(error).rpartition("InputError: ")[2].strip()) from error
+        if isinstance(error, TrainingError):
+            raise SystemExit(str(error)) from error
         raise
 
 

@@ -6,9 +6,11 @@ from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
+from .position_health import PositionHealth
 from .pretrained import Pretrained
 from .repulsion import Repulsion
 from .round_positions import RoundPositions
+from .stop_on_non_finite import StopOnNonFinite
 
 __all__ = [
     "AnnealSigma",
@@ -16,9 +18,11 @@ __all__ = [
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "PositionHealth",
     "Pretrained",
     "Repulsion",
     "RoundPositions",
+    "StopOnNonFinite",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",
