@@ -77,8 +77,8 @@ class AnnealSigma(Hook):
         }
         if not owners:
             raise InputError(
-                "mmdcls.AnnealSigma finds no sigma that is not frozen; use interpolation='gaussian' "
-                "or 'triangle', or take it out of custom_hooks."
+                "mmdcls.AnnealSigma finds no sigma that is not frozen; use "
+                "interpolation='gaussian' or 'triangle', or take it out of custom_hooks."
             )
         for name, owner in owners.items():
             self.check_widths(name, owner.interpolation)
@@ -126,6 +126,6 @@ class AnnealSigma(Hook):
             if width < floor or (width == floor and self.kind == "geometric"):
                 least = "more than" if self.kind == "geometric" else "at least"
                 raise InputError(
-                    f"mmdcls.AnnealSigma: {name}={width} is too narrow for {owner}, whose "
-                    f"interpolation={interpolation!r} needs {least} {floor} with kind={self.kind!r}."
+                    f"mmdcls.AnnealSigma: {name}={width} is too narrow for {owner or 'the model'}: "
+                    f"interpolation={interpolation!r} with kind={self.kind!r} needs {least} {floor}."
                 )

@@ -17,6 +17,6 @@ def owners_for(piece: str, model: nn.Module) -> dict[str, ElementPositions]:
     if not owners:
         raise InputError(
             f"{piece} needs a model with DCLS positions, and {type(model).__name__} has none; take "
-            f"it out of custom_hooks, or use DCLS, such as backbone=dict(type='mmdcls.DclsConvNeXt')."
+            f"it out of custom_hooks, or use a backbone such as type='mmdcls.DclsConvNeXt'."
         )
     return owners

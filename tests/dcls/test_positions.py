@@ -196,7 +196,9 @@ def test_on_cells_the_kernel_is_that_of_rounded_positions_of_the_narrowest_width
             layer.weight, rounded, torch.zeros_like(rounded), layer.kernel_size, "triangle"
         )
         torch.testing.assert_close(layer.kernel(), unit, rtol=1e-6, atol=0)
-        assert not torch.equal(layer(x), before)
+        # Outside elements stand on the border, which bilinear interpolation sees as a cell.
+        if place == "off the grid":
+            assert not torch.equal(layer(x), before)
         torch.testing.assert_close(layer(x), layer.to_conv()(x))
         layer.on_cells = False
         assert torch.equal(layer(x), before)
