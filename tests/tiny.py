@@ -124,7 +124,7 @@ def runner_of(
             options |= {
                 f"{split}_dataloader": loader(),
                 f"{split}_cfg": dict(),
-                f"{split}_evaluator": Count(),
+                f"{split}_evaluator": [Count()],
             }
     return Runner(
         net,
