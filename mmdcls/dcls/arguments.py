@@ -44,7 +44,11 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 def per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> tuple[int, ...]:
     """One whole number for every axis, from one for all or one for each."""
     values = (value,) * axes if is_whole(value) else value
-    fits = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == axes
+    fits = (
+        isinstance(values, Sequence)
+        and not isinstance(values, (str, bytes))
+        and len(values) == axes
+    )
     if not fits or not all(is_whole(item) and least <= item <= LARGEST for item in values):
         raise ValueError(
             f"{name}={value!r} must be a whole number of at least {least} and at most {LARGEST}, "

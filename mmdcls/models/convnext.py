@@ -6,12 +6,20 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
+from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmdcls.dcls import Dcls2d, ElementPositions, Shares
-from mmdcls.dcls.arguments import is_whole, per_axis
-from mmdcls.registry import MODELS
+from mmdcls.dcls.arguments import (
+    LARGEST,
+    check_flag,
+    check_number,
+    check_whole,
+    is_whole,
+    per_axis,
+)
+from mmdcls.registry import MODELS, check_type
 
 # ConvNeXt's own sizes.
 ARCHS = {
@@ -124,10 +132,16 @@ class DclsConvNeXt(BaseModule):
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
+        check_init_cfg(init_cfg)
         super().__init__(init_cfg)
         depths, channels = sizes_of(arch)
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f"drop_path_rate={drop_path_rate!r} must be at least 0 and below 1")
+        check_whole("in_channels", in_channels, least=1, most=LARGEST)
+        below_one = "at least 0 and below 1"
+        check_number("drop_path_rate", drop_path_rate, below_one, lambda rate: 0 <= rate < 1)
+        scale = layer_scale_init_value
+        check_number("layer_scale_init_value", scale, "at least 0", lambda value: value >= 0)
+        check_flag("share_positions", share_positions)
+        check_flag("with_cp", with_cp)
         self.out_indices = checked_indices(out_indices)
         built = max(self.out_indices) + 1
         if not is_whole(frozen_stages) or not -1 <= frozen_stages <= built:
@@ -247,11 +261,21 @@ def sizes_of(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def checked_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
-    indices = tuple(out_indices) if isinstance(out_indices, Sequence) else (out_indices,)
-    stages = range(STAGES)
-    if not indices or len(set(indices)) < len(indices) or any(i not in stages for i in indices):
+    is_many = isinstance(out_indices, Sequence) and not isinstance(out_indices, str)
+    indices = tuple(out_indices) if is_many else (out_indices,)
+    fit = all(is_whole(index) and 0 <= index < STAGES for index in indices)
+    if not indices or not fit or len(set(indices)) < len(indices):
         raise ValueError(
             f"out_indices={out_indices!r} must name one or more of the stages 0 to {STAGES - 1}, "
             f"each once"
         )
     return tuple(sorted(indices))
+
+
+def check_init_cfg(init_cfg: object) -> None:
+    if init_cfg is None:
+        return
+    for config in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
+        if not isinstance(config, dict):
+            raise ValueError(f"init_cfg={init_cfg!r} must be None, or one or more dict(type=...)")
+        check_type("init_cfg.type", config.get("type"), WEIGHT_INITIALIZERS)
