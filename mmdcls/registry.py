@@ -24,3 +24,16 @@ WEIGHT_INITIALIZERS = Registry(
     scope="mmdcls",
     locations=["mmdcls.engine"],
 )
+
+
+def check_type(name: str, value: object, registry: Registry) -> None:
+    """Raises ValueError for a type that `registry.build` would end with a KeyError."""
+    if isinstance(value, type):
+        return
+    # As in build: names are looked up in the default scope first.
+    with registry.switch_scope_and_registry(None) as scoped:
+        if not isinstance(value, str) or scoped.get(value) is None:
+            raise ValueError(
+                f"{name}={value!r} must be a class, or the name of one in the registry "
+                f"{registry.name!r} of mmengine or the config's own package"
+            )

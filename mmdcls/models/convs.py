@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, DclsNd
-from mmdcls.dcls.arguments import is_whole, per_axis
+from mmdcls.dcls.arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
+from mmdcls.dcls.interpolation import get_interpolation
+from mmdcls.dcls.layers import PADDING_MODES, check_channels, sides_of
 from mmdcls.registry import MODELS
 
 
@@ -34,8 +36,16 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
             output keeps its size. None keeps the size that the network asks for.
         """
         asked = per_axis("kernel_size", kernel_size, layer.axes, least=1)
+        check_whole("kernel_count", kernel_count, least=1, most=LARGEST)
+        get_interpolation(interpolation)
+        for name, size in dict(
+            where_kernel_size=where_kernel_size, dcls_kernel_size=dcls_kernel_size
+        ).items():
+            if size is not None:
+                check_whole(name, size, least=1, most=LARGEST)
         wanted = where_kernel_size is None or set(asked) == {where_kernel_size}
         if max(asked) == 1 or not wanted:
+            check_plain(in_channels, out_channels, asked, stride, padding, **others)
             return plain(in_channels, out_channels, kernel_size, stride, padding, **others)
         if dcls_kernel_size is not None:
             kernel_size, padding = enlarge(asked, padding, dcls_kernel_size)
@@ -54,10 +64,31 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
     return MODELS.register_module(name=layer.__name__, module=build)
 
 
+def check_plain(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: tuple[int, ...],
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] | str,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    bias: bool = True,
+    padding_mode: str = "zeros",
+    **others,
+) -> None:
+    """Raises ValueError for what a DCLS layer would refuse too, where torch's name nothing."""
+    axes = len(kernel_size)
+    check_channels(in_channels, out_channels, groups)
+    per_axis("dilation", dilation, axes, least=1)
+    sides_of(padding, kernel_size, per_axis("stride", stride, axes, least=1))
+    check_flag("bias", bias)
+    check_choice("padding_mode", padding_mode, PADDING_MODES)
+
+
 def enlarge(
     asked: tuple[int, ...], padding: int | Sequence[int] | str, size: int
 ) -> tuple[int, int | tuple[int, ...] | str]:
-    if not is_whole(size) or any(size < old or (size - old) % 2 for old in asked):
+    if any(size < old or (size - old) % 2 for old in asked):
         raise ValueError(
             f"dcls_kernel_size={size!r} must be at least the kernel_size={asked} that the network "
             f"asks for, and odd or even as that is, so that the padding can follow"
