@@ -4,6 +4,9 @@ from setuptools import find_packages, setup
 UNDECLARED = ["ftfy", "regex", "setuptools<82"]
 DEMO = ["matplotlib", "pycocotools", "tqdm", "tifffile"]
 
+# Checkpoints of others come in this format as well.
+FORMATS = ["safetensors"]
+
 extras = dict(
     openmmlab=[
         "mmengine>=0.10",
@@ -12,6 +15,7 @@ extras = dict(
         "mmsegmentation>=1.2",
         *UNDECLARED,
         *DEMO,
+        *FORMATS,
     ],
     onedl=[
         "onedl-mmengine",
@@ -20,8 +24,9 @@ extras = dict(
         "onedl-mmsegmentation",
         *UNDECLARED,
         *DEMO,
+        *FORMATS,
     ],
-    test=["pytest", "hypothesis", "dcls==0.1.1"],
+    test=["pytest", "hypothesis", "dcls==0.1.1", *FORMATS],
     dev=["ruff"],
 )
 

@@ -6,6 +6,7 @@ from importlib import import_module
 
 # Subcommand: the module whose main(arguments) runs it, and its line in the help.
 COMMANDS = {
+    "convert": ("mmdcls.checkpoint.convert", "turn a checkpoint into one of ours, or back"),
     "doctor": ("mmdcls.doctor", "show what is installed, and how to mend what is broken"),
 }
 

@@ -5,6 +5,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmdcls", locations=["mmdcls.models"])
@@ -20,4 +21,10 @@ OPTIM_WRAPPERS = Registry(
 )
 STRATEGIES = Registry(
     "strategy", parent=MMENGINE_STRATEGIES, scope="mmdcls", locations=["mmdcls.engine"]
+)
+WEIGHT_INITIALIZERS = Registry(
+    "weight initializer",
+    parent=MMENGINE_WEIGHT_INITIALIZERS,
+    scope="mmdcls",
+    locations=["mmdcls.engine"],
 )

@@ -8,6 +8,7 @@ import pytest
 BUILD = """
 import {package}.registry
 from mmengine.registry import DefaultScope, HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import WEIGHT_INITIALIZERS
 DefaultScope.get_instance("test", scope_name="{package}")
 assert "mmdcls" not in sys.modules
 arch = dict(depths=(1, 1, 1, 1), channels=(8, 8, 8, 8))
@@ -16,6 +17,7 @@ registry = {package}.registry.MODELS
 print(type(registry.build(cfg)).__name__)
 print(type({package}.registry.HOOKS.build(dict(type="mmdcls.ClampPositions"))).__name__)
 assert OPTIM_WRAPPER_CONSTRUCTORS.get("mmdcls.DclsOptimWrapperConstructor")
+assert WEIGHT_INITIALIZERS.get("mmdcls.Pretrained")
 assert "mmpretrain" not in sys.modules
 """
 

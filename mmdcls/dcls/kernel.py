@@ -1,7 +1,7 @@
 """Weights and positions of a few elements -> a dense kernel, for any number of axes."""
 
+import math
 from collections.abc import Sequence
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -43,8 +43,9 @@ def element_shares(
         cells = torch.arange(size, dtype=dtype, device=positions.device)
         shares.append(rule.share(cells, (inside - low).unsqueeze(-1), width))
     if rule.normalized:
-        total = reduce(torch.mul, [share.sum(-1, keepdim=True) for share in shares])
-        shares[0] = shares[0] / (total + NORMALIZER_EPS)
+        known = rule.sums_to_one and min(kernel_size) > 1
+        sums = [1.0 if known else share.sum(-1, keepdim=True) for share in shares]
+        shares[0] = shares[0] / (math.prod(sums) + NORMALIZER_EPS)
     return tuple(shares)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .cache import ParameterCache, may_cache
 from .conv import convolve
 from .elements import ElementPositions, Shares
+from .fit import checked_reach, fit_elements
 from .kernel import kernel_from_shares
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -154,6 +155,56 @@ class DclsNd(ElementPositions):
             if self.bias is not None:
                 conv.bias.copy_(self.bias)
         return conv.train(self.training)
+
+    @classmethod
+    def from_conv(
+        cls,
+        conv: nn.Module,
+        kernel_size: int | Sequence[int],
+        kernel_count: int,
+        interpolation: str = "bilinear",
+    ) -> "DclsNd":
+        """A layer that starts as the plain `nn.ConvNd` given, and computes the same if it can.
+
+        It can with an element for every cell of the dense kernel, and not by "gaussian"; else
+        `mmdcls.dcls.fit` says what comes closest. Dilated convolutions serve as well.
+
+        Raises ValueError where the dense kernel does not fit into kernel_size.
+        """
+        kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[cls.axes - 1]
+        if not isinstance(conv, kind):
+            raise ValueError(f"{cls.__name__}.from_conv takes an nn.{kind.__name__}, got {conv}")
+        size = per_axis("kernel_size", kernel_size, cls.axes, least=1)
+        reach = checked_reach(size, conv.kernel_size, conv.dilation)
+        padding = conv.padding
+        if padding != "same":
+            # As many cells more as the kernel has grown.
+            before = (0,) * cls.axes if padding == "valid" else padding
+            padding = [p + (s - r) // 2 for p, s, r in zip(before, size, reach, strict=True)]
+        layer = cls(
+            conv.in_channels,
+            conv.out_channels,
+            size,
+            conv.stride,
+            padding,
+            groups=conv.groups,
+            bias=conv.bias is not None,
+            padding_mode=conv.padding_mode,
+            kernel_count=kernel_count,
+            interpolation=interpolation,
+            device=conv.weight.device,
+            dtype=conv.weight.dtype,
+        )
+        dense = conv.weight.detach()[None]
+        fit = fit_elements(dense, size, kernel_count, interpolation, conv.dilation)
+        with torch.no_grad():
+            layer.weight.copy_(fit.weights[0])
+            layer.positions.copy_(fit.positions)
+            if fit.sigma is not None:
+                layer.sigma.copy_(fit.sigma)
+            if conv.bias is not None:
+                layer.bias.copy_(conv.bias)
+        return layer.train(conv.training)
 
     def extra_repr(self) -> str:
         text = (

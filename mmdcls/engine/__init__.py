@@ -6,6 +6,7 @@ from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
 from .fsdp import FSDPStrategy, whole_parameters
 from .param_groups import DclsOptimWrapperConstructor
+from .pretrained import Pretrained
 
 __all__ = [
     "CheckInputs",
@@ -13,6 +14,7 @@ __all__ = [
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
     "FSDPStrategy",
+    "Pretrained",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",

@@ -1,14 +1,13 @@
 """Checkpoints of another model, which mmengine would load as far as names and shapes agree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mmdcls.checkpoint.misfits import misfits_of, some_of
 from mmdcls.errors import InputError
-
-NAMED = 3
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -20,23 +19,6 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def weights_of(checkpoint: Mapping) -> dict[str, Tensor]:
     weights = checkpoint.get("state_dict", checkpoint)
     return {name.removeprefix("module."): value for name, value in weights.items()}
-
-
-def misfits_of(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, str]:
-    """What is wrong with each tensor of the model that the checkpoint does not fill."""
-    found = {}
-    for name, tensor in wanted.items():
-        if name not in given:
-            found[name] = f"{name} is not there"
-        elif given[name].shape != tensor.shape:
-            shapes = tuple(given[name].shape), tuple(tensor.shape)
-            found[name] = f"{name} is {shapes[0]} there and {shapes[1]} in the model"
-    return found
-
-
-def some_of(texts: Sequence[str]) -> str:
-    rest = len(texts) - NAMED
-    return ", ".join(texts[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def refusal(
@@ -80,5 +62,5 @@ def check_pretrained(model: nn.Module) -> None:
                     given or whole,
                     wanted,
                     "give the checkpoint of such a model, and as prefix what precedes these names "
-                    "in the file",
+                    "in the file, or use mmdcls.Pretrained, which knows other layouts",
                 )

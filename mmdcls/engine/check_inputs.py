@@ -1,10 +1,12 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdcls.checkpoint.load import is_foreign, weights_for
+from mmdcls.checkpoint.misfits import misfits_of
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 
-from .check_checkpoint import is_stranger, misfits_of, refusal, unwrapped, weights_of
+from .check_checkpoint import is_stranger, refusal, unwrapped, weights_of
 from .check_data import check_labels
 
 
@@ -12,6 +14,7 @@ from .check_data import check_labels
 class CheckInputs(Hook):
     """Refuse labels that the model has no class for, and checkpoints of another model.
 
+    A checkpoint in a layout of others that is known (docs/weights.md) is turned into ours first.
     To resume or to test, all of the model must be in the checkpoint; the auxiliary head only to
     resume. For load_from in training, half of the backbone must be.
     """
@@ -23,11 +26,15 @@ class CheckInputs(Hook):
         self.worked = False  # whether an iteration of training or testing came to its end
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        given = weights_of(checkpoint)
-        # A strategy may have cut the model up.
-        wanted = getattr(runner, "model_state", None) or unwrapped(runner.model).state_dict()
+        model = unwrapped(runner.model)
         file = runner.cfg.get("load_from") or f"that was found in {runner.work_dir}"
         source = f"The checkpoint {file}"
+        if not runner.cfg.get("resume") and is_foreign(model, checkpoint):
+            checkpoint["state_dict"], report = weights_for(model, checkpoint, file)
+            runner.logger.info(str(report))
+        given = weights_of(checkpoint)
+        # A strategy may have cut the model up.
+        wanted = getattr(runner, "model_state", None) or model.state_dict()
         if runner.cfg.get("resume"):
             if misfits_of(given, wanted):
                 raise refusal(source, given, wanted, "resume with the config it was trained with")

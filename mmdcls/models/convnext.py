@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdcls.checkpoint.load import refuse_foreign
 from mmdcls.dcls import Dcls2d, ElementPositions, Shares
 from mmdcls.dcls.layers import is_whole, per_axis
 from mmdcls.registry import MODELS
@@ -170,6 +171,7 @@ class DclsConvNeXt(BaseModule):
                 self.add_module(f"norm{index}", ChannelNorm(width))
             previous = width
         self.apply(init_weight)
+        self.register_load_state_dict_pre_hook(refuse_foreign)
         self._freeze()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

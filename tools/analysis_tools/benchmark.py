@@ -3,8 +3,9 @@
     python tools/analysis_tools/benchmark.py
 
 Peers: the published layers (PyPI dcls==0.1.1) in the same blocks, a plain 7x7 ConvNeXt of the same
-blocks, and F.conv2d for the convolution alone; each peer in its faster memory format. Everything is
-run in turns; medians, with the fastest and the slowest run in brackets.
+blocks, and F.conv2d for the convolution alone; the published layers in both memory formats, the
+others in the faster one. Everything is run in turns; medians, with the fastest and the slowest run
+in brackets.
 """
 
 import argparse

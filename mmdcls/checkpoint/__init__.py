@@ -1,0 +1,1 @@
+"""Checkpoints in, in any known layout, and out."""

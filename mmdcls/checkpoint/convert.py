@@ -1,0 +1,106 @@
+"""Turn a checkpoint in any known layout into one of ours, or ours into the published layout."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from mmdcls.errors import InputError
+
+from .elements import by_layer, interpolation_of
+from .files import read_checkpoint
+from .layouts import BACKBONE, OURS, recognise, weights_in
+from .load import Reading, Report, weights_for
+from .published import AXIS_ORDERS, to_published
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="mmdcls convert", description=__doc__)
+    parser.add_argument("source", help="file or URL; docs/weights.md lists what is known")
+    parser.add_argument("target", type=Path, help="file to write")
+    parser.add_argument(
+        "--config", required=True, help="config of the model that takes the weights"
+    )
+    parser.add_argument(
+        "--to",
+        choices=["mmdcls", "published"],
+        default="mmdcls",
+        help="layout to write: ours, for load_from and init_cfg, or that of the published code",
+    )
+    parser.add_argument("--sha256", help="what the checksum of the source must be")
+    parser.add_argument("--key", help="entry of the source that holds the weights")
+    parser.add_argument(
+        "--axis-order", choices=AXIS_ORDERS, help="how the source stores positions, if you know it"
+    )
+    parsed = parser.parse_args(arguments)
+    reading = Reading(parsed.key, axis_order=parsed.axis_order)
+    try:
+        content = read_checkpoint(parsed.source, parsed.sha256)
+        model = build_model(parsed.config)
+        written, report = convert(model, content, parsed.source, reading)
+        if parsed.to == "published":
+            written = in_published_layout(content, model, parsed.source, reading)
+    except (InputError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from error
+    write(written, parsed.target)
+    print(f"{report}\n{parsed.target} is written")
+    return 0
+
+
+def build_model(config: str) -> nn.Module:
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    return MODELS.build(cfg.model)
+
+
+def convert(
+    model: nn.Module, content: Mapping, source: str, reading: Reading | None = None
+) -> tuple[dict, Report]:
+    """A checkpoint of what the source holds of the model, for load_from and "Pretrained".
+
+    Raises InputError where the source does not fit.
+    """
+    weights, report = weights_for(model, content, source, reading)
+    return dict(state_dict=weights, meta=meta_of(content)), report
+
+
+def meta_of(content: Mapping) -> dict:
+    """The checkpoint's own notes; the classes also where mmengine's stack looks for them."""
+    meta = content.get("meta")
+    meta = dict(meta) if isinstance(meta, Mapping) else {}
+    if "CLASSES" in meta and "dataset_meta" not in meta:
+        meta["dataset_meta"] = dict(classes=meta["CLASSES"], palette=meta.get("PALETTE"))
+    return meta
+
+
+def in_published_layout(
+    content: Mapping, model: nn.Module, source: str, reading: Reading | None = None
+) -> dict[str, dict[str, Tensor]]:
+    """Our checkpoint as the published code keeps it: a classifier's backbone, or a whole model.
+
+    Their blocks each store the positions, P and SIG, that they share.
+    """
+    found = recognise(weights_in(content, reading.key if reading else None))
+    if found.layout is not OURS:
+        raise InputError(f"{source} is a {found.layout.name}: only our own files are turned back.")
+    weights = to_published(by_layer(found.backbone), interpolation_of(model))
+    if not found.others:
+        return dict(model=weights)
+    backbone = {f"{BACKBONE}{name}": value for name, value in weights.items()}
+    return dict(state_dict={**backbone, **found.others}, meta=meta_of(content))
+
+
+def write(content: dict, target: Path) -> None:
+    """Written beside its place and moved there whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        torch.save(content, half)
+        half.replace(target)
+    finally:
+        half.unlink(missing_ok=True)

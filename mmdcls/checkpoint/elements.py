@@ -1,0 +1,138 @@
+"""What every DCLS layer of a model takes from a checkpoint: elements, or a dense kernel."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmdcls.dcls import DclsNd, ElementPositions, clamp_positions_
+from mmdcls.dcls.fit import fit_elements
+from mmdcls.errors import InputError
+
+KINDS = ("positions", "sigma")
+
+
+@dataclass(frozen=True)
+class Group:
+    """An owner of positions and the layers that use them; names as in the model's state."""
+
+    name: str
+    owner: ElementPositions
+    layers: tuple[str, ...]
+
+
+def groups_of(module: nn.Module) -> Iterator[Group]:
+    for name, owner in module.named_modules():
+        if not isinstance(owner, ElementPositions) or owner.positions is None:
+            continue
+        inside = (name,)
+        if not isinstance(owner, DclsNd):
+            inside = tuple(
+                f"{name}.{below}"
+                for below, layer in owner.named_modules()
+                if isinstance(layer, DclsNd) and layer.positions is None
+            )
+        yield Group(name, owner, inside)
+
+
+def interpolation_of(module: nn.Module) -> str | None:
+    """The interpolation of the model's DCLS layers, None where there are none."""
+    found = {group.owner.interpolation for group in groups_of(module)}
+    if len(found) > 1:
+        raise InputError(f"The model mixes interpolations, {', '.join(sorted(found))}: load parts.")
+    return found.pop() if found else None
+
+
+def adapt(
+    weights: Mapping[str, Tensor], module: nn.Module
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Weights by our names -> the same for this model's groups, and relative errors by stage.
+
+    Positions and sigma move to who owns them in the model and are clamped to its kernel; dense
+    kernels become elements (see `mmdcls.dcls.fit`), whose errors are given where there are any.
+
+    Raises InputError where layers that share positions in the model have different ones in the
+    checkpoint, or where a dense kernel does not fit.
+    """
+    result = by_layer(weights)
+    squares: dict[str, list[float]] = {}
+    for group in groups_of(module):
+        dims = {result[f"{layer}.weight"].dim() for layer in group.layers if is_in(result, layer)}
+        if dims == {2 + len(group.owner.kernel_size)}:
+            residual, norm = take_dense(result, group, module)
+            sums = squares.setdefault(".".join(group.name.split(".")[:2]), [0.0, 0.0])
+            sums[0] += residual**2
+            sums[1] += norm**2
+        else:
+            take_positions(result, group)
+    errors = {
+        stage: (missed / whole) ** 0.5 if whole else 0.0
+        for stage, (missed, whole) in squares.items()
+    }
+    return result, errors
+
+
+def is_in(weights: Mapping[str, Tensor], layer: str) -> bool:
+    return f"{layer}.weight" in weights
+
+
+def by_layer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Positions that belong to a stage in the checkpoint, given to each of its layers."""
+    result = dict(weights)
+    for name, value in weights.items():
+        owner, _, kind = name.rpartition(".")
+        if kind not in KINDS or is_in(weights, owner):
+            continue
+        del result[name]
+        for other, weight in weights.items():
+            layer, _, last = other.rpartition(".")
+            is_below = layer.startswith(f"{owner}.") and last == "weight"
+            if is_below and weight.shape == value.shape[1:]:
+                result[f"{layer}.{kind}"] = value
+    return result
+
+
+def take_positions(weights: dict[str, Tensor], group: Group) -> None:
+    for kind in KINDS:
+        found = {
+            layer: weights.pop(f"{layer}.{kind}")
+            for layer in group.layers
+            if f"{layer}.{kind}" in weights
+        }
+        if not found:
+            continue
+        first, *others = found
+        different = [layer for layer in others if not torch.equal(found[first], found[layer])]
+        if different:
+            raise InputError(
+                f"{group.name} shares {kind} among its blocks, and in the file those of "
+                f"{', '.join(different)} differ from those of {first}: set share_positions=False."
+            )
+        value = found[first]
+        size = group.owner.kernel_size
+        if kind == "positions" and len(value) == len(size):
+            value = clamp_positions_(value.clone(), size)
+        weights[f"{group.name}.{kind}"] = value
+
+
+def take_dense(weights: dict[str, Tensor], group: Group, module: nn.Module) -> tuple[float, float]:
+    names = [f"{layer}.weight" for layer in group.layers if is_in(weights, layer)]
+    owner, layer = group.owner, module.get_submodule(group.layers[0])
+    shapes = {tuple(weights[name].shape) for name in names}
+    if len(shapes) > 1:
+        raise InputError(
+            f"The kernels of {group.name} are of different shapes in the file: {shapes}."
+        )
+    kernels = torch.stack([weights[name] for name in names])
+    try:
+        fit = fit_elements(kernels, owner.kernel_size, layer.kernel_count, owner.interpolation)
+    except ValueError as error:
+        raise InputError(
+            f"{group.name} cannot start from the file's dense kernels: {error}."
+        ) from error
+    weights.update(zip(names, fit.weights, strict=True))
+    weights[f"{group.name}.positions"] = fit.positions
+    if fit.sigma is not None:
+        weights[f"{group.name}.sigma"] = fit.sigma
+    return fit.residual, fit.norm

@@ -1,0 +1,177 @@
+"""A checkpoint in any known layout -> the weights of a model, all of them or an error."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from mmdcls.errors import InputError
+
+from .elements import adapt, interpolation_of
+from .layouts import (
+    BACKBONE,
+    OURS,
+    PLAIN,
+    Source,
+    key_of,
+    layout_of,
+    recognise,
+    tensors_in,
+    weights_in,
+)
+from .misfits import misfits_of, some_of
+from .published import axis_order_of, check_interpolation, from_published, is_published
+from .report import Report
+
+# Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
+OUTPUT_NORMS = re.compile(r"^norm\d\.")
+CLASSIFIER = re.compile(r"^(norm\d?|head|fc|classifier)\.")
+LEVEL = re.compile(r"^(stages|downsample_layers)\.(\d+)\.")
+# Of a whole model: what serves training only, and the count that mmengine's average keeps.
+TRAINING = re.compile(r"^(auxiliary_head\.|steps$)")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file cannot say of itself.
+
+    key: its entry that holds the weights, see `layouts.TOP_KEYS`.
+    interpolation: what it was trained with; compared with the model's.
+    axis_order: "height_first" or "width_first", see `published.axis_order_of`.
+    """
+
+    key: str | None = None
+    interpolation: str | None = None
+    axis_order: str | None = None
+
+
+def load_into(
+    module: nn.Module, checkpoint: Mapping, source: str, reading: Reading | None = None
+) -> Report:
+    """Fill a backbone, or a whole model, from a checkpoint.
+
+    Raises InputError where tensors are missing or differ in shape, other than a head's.
+    """
+    weights, report = weights_for(module, checkpoint, source, reading)
+    module.load_state_dict(weights, strict=False)
+    return report
+
+
+def weights_for(
+    module: nn.Module, checkpoint: Mapping, source: str, reading: Reading | None = None
+) -> tuple[dict[str, Tensor], Report]:
+    """The checkpoint's weights by the names of the model's state, and what became of them."""
+    reading = reading or Reading()
+    found = recognise(weights_in(checkpoint, reading.key))
+    wanted = module.state_dict()
+    is_whole = any(name.startswith(BACKBONE) for name in wanted)
+    backbone = module.backbone if is_whole else module
+    try:
+        weights, errors = adapt(in_our_axes(found, backbone, reading), backbone)
+    except InputError as error:
+        raise InputError(f"{source} ({found.layout.name}): {error}") from error
+    if is_whole:
+        weights = {f"{BACKBONE}{name}": value for name, value in weights.items()}
+    weights |= found.others
+    weights = {name: in_shape(value, wanted.get(name)) for name, value in weights.items()}
+    # A file of a backbone leaves the heads of a whole model as they are.
+    has_heads = is_whole and any(name in wanted for name in found.others)
+    misfits, left = split_missing(weights, wanted, is_whole, has_heads)
+    unused = [name for name in weights if name not in wanted]
+    strange = [
+        name
+        for name in unused
+        if not is_spare(name.removeprefix(BACKBONE), wanted)
+        and not (name in found.others and not has_heads)
+    ]
+    if misfits or strange:
+        raise refusal(source, found, [*misfits.values(), *(f"{n} has no place" for n in strange)])
+    loaded = {name: value for name, value in weights.items() if name in wanted}
+    key = reading.key or key_of(checkpoint)
+    layout = f"{found.layout.name}, {key}" if key else found.layout.name
+    return loaded, Report(source, layout, len(loaded), tuple(left), tuple(unused), errors)
+
+
+def refusal(source: str, found: Source, misfits: list[str]) -> InputError:
+    return InputError(
+        f"{source}, read as {found.layout.name}, does not fit the model in {len(misfits)} tensors "
+        f"({some_of(misfits)}); the file has {some_of(list(found.backbone))}; use it with the "
+        f"config it was trained with, or its backbone alone, by the backbone's init_cfg."
+    )
+
+
+def is_foreign(module: nn.Module, checkpoint: Mapping) -> bool:
+    """Whether a checkpoint for a DCLS model is in a layout that only `load_into` reads."""
+    layout = recognise(tensors_in(checkpoint)).layout
+    return layout not in (OURS, PLAIN) and interpolation_of(module) is not None
+
+
+def refuse_foreign(module: nn.Module, state: Mapping[str, Tensor], prefix: str, *others) -> None:
+    """Hook of `load_state_dict`, which would take what has our names and leave the rest random.
+
+    Raises InputError for weights in a layout that is known and not ours.
+    """
+    given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    wanted = module.state_dict()
+    fits = all(
+        name in wanted and value.shape == wanted[name].shape for name, value in given.items()
+    )
+    layout = layout_of(given)
+    if not fits and layout not in (OURS, PLAIN):
+        raise InputError(
+            f"The weights for {type(module).__name__} are those of a {layout.name}: turn the file "
+            f"into one of ours with `mmdcls convert`, or load it with "
+            f"init_cfg=dict(type='mmdcls.Pretrained', checkpoint=...)."
+        )
+
+
+def in_our_axes(found: Source, backbone: nn.Module, reading: Reading) -> dict[str, Tensor]:
+    """The backbone's weights by our names, with row a of positions for kernel axis a."""
+    interpolation = interpolation_of(backbone)
+    if reading.interpolation not in (None, interpolation):
+        raise InputError(
+            f"it was trained with interpolation={reading.interpolation!r}, and the model has "
+            f"{interpolation!r}: give the model the same."
+        )
+    if not is_published(found.backbone) or interpolation is None:
+        return found.backbone
+    check_interpolation(found.backbone, interpolation)
+    order = axis_order_of(found.backbone, interpolation, found.is_convnext, reading.axis_order)
+    return from_published(found.backbone, order)
+
+
+def in_shape(value: Tensor, wanted: Tensor | None) -> Tensor:
+    """A linear layer's weight that was stored as a 1x1 convolution's, and the like."""
+    if wanted is None or value.shape == wanted.shape or value.numel() != wanted.numel():
+        return value
+    extra = value.shape[wanted.dim() :]
+    fits = value.shape[: wanted.dim()] == wanted.shape and set(extra) == {1}
+    return value.reshape(wanted.shape) if fits else value
+
+
+def split_missing(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], is_whole: bool, has_heads: bool
+) -> tuple[dict[str, str], list[str]]:
+    """Tensors of the model that the file does not fill: those it must, and those it need not."""
+    misfits, left = {}, []
+    for name, text in misfits_of(weights, wanted).items():
+        of_backbone = name.startswith(BACKBONE) or not is_whole
+        optional = not has_heads and (
+            OUTPUT_NORMS.search(name.removeprefix(BACKBONE)) or not of_backbone
+        )
+        if name not in weights and optional:
+            left.append(name)
+        else:
+            misfits[name] = text
+    return misfits, left
+
+
+def is_spare(name: str, wanted: Mapping[str, Tensor]) -> bool:
+    """Whether a tensor that the model lacks belongs to a head, or to a stage that is not built."""
+    if CLASSIFIER.search(name) or TRAINING.search(name):
+        return True
+    level = LEVEL.search(name)
+    matches = (LEVEL.search(other.removeprefix(BACKBONE)) for other in wanted)
+    built = [int(match[2]) for match in matches if match]
+    return bool(level and built) and int(level[2]) > max(built)

@@ -1,0 +1,130 @@
+"""`mmdcls.Pretrained` within a Runner, our own checkpoints, and layers in other networks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from provocations import build_model, new_trial
+from published_convnext import ours, published, quiet_layer, randomised, saved
+from torch import nn
+
+from mmdcls.checkpoint.load import Reading, load_into
+from mmdcls.dcls import Dcls2d
+from mmdcls.errors import InputError
+
+
+def parameters_of(checkpoint: dict, prefix: str = "") -> dict:
+    """Without what batch norms count while they train."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(prefix) and not name.endswith(("mean", "var", "tracked"))
+    }
+
+
+def assert_same(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
+def read(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["backbone", "whole"])
+@pytest.mark.parametrize("task", ["seg", "det"])
+def test_a_runner_starts_from_it_after_every_other_initialisation(task, whole, tmp_path):
+    trial = new_trial(task, tmp_path)
+    state = build_model(trial).state_dict()
+    generator = torch.Generator().manual_seed(1)
+    for value in state.values():
+        if value.is_floating_point():
+            value.copy_(torch.randn(value.shape, generator=generator).abs())
+    file = saved(dict(state_dict=state), tmp_path)
+    owner = trial.cfg.model if whole else trial.cfg.model.backbone
+    owner.init_cfg = dict(type="mmdcls.Pretrained", checkpoint=file)
+    trial.cfg.optim_wrapper.optimizer.lr = 0.0
+    trial.run("train")
+    prefix = "" if whole else "backbone."
+    trained = parameters_of(read(trial.work_dir / "iter_1.pth"), prefix)
+    assert_same(trained, parameters_of(dict(state_dict=state), prefix))
+
+
+def test_a_run_with_a_file_that_does_not_fit_ends_with_the_sentence(tmp_path):
+    trial = new_trial("seg", tmp_path)
+    file = saved(dict(model=published("bilinear").state_dict()), tmp_path)
+    trial.cfg.model.backbone.init_cfg = dict(type="mmdcls.Pretrained", checkpoint=file)
+    sentence = trial.refusal("train")
+    assert "does not fit the model" in sentence and "\n" not in sentence
+    assert not trial.work_dir.exists()
+
+
+def test_of_a_run_that_averages_the_average_is_loaded(tmp_path):
+    trial = new_trial("seg", tmp_path)
+    trial.cfg.custom_hooks = [dict(type="EMAHook", momentum=0.5)]
+    trial.merge({"train_cfg.max_iters": 2, "optim_wrapper.optimizer.lr": 1.0})
+    trial.run("train")
+    path = trial.work_dir / "iter_2.pth"
+    content = read(path)
+    averaged = parameters_of(content, "backbone.")
+    current = parameters_of(dict(state_dict=content["ema_state_dict"]), "module.backbone.")
+    assert any(not torch.equal(value, current[name]) for name, value in averaged.items())
+    for key, expected in ((None, averaged), ("ema_state_dict", current)):
+        backbone = MODELS.build(trial.cfg.model.backbone)
+        backbone.init_cfg = dict(type="mmdcls.Pretrained", checkpoint=str(path), key=key)
+        backbone.init_weights()
+        assert_same(dict(backbone.state_dict()), expected)
+
+
+class Small(nn.Module):
+    """A layer of PyPI's `dcls`, or of ours, under a name that no ConvNeXt has."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv1, self.fc = conv, nn.Linear(8, 2)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "gaussian"])
+def test_layers_of_other_networks_say_their_axis_order_unless_it_is_known(interpolation, tmp_path):
+    version = dict(bilinear="v0", gaussian="gauss")[interpolation]
+    theirs = randomised(Small(quiet_layer(8, 7, 5, version)), 3)
+    layer = Dcls2d(8, 8, 7, padding=3, groups=8, kernel_count=5, interpolation=interpolation)
+    mine = Small(layer)
+    content = dict(state_dict_ema=theirs.state_dict())
+    x = torch.randn(1, 8, 9, 9)
+    known = interpolation != "bilinear"
+    if not known:
+        with pytest.raises(InputError, match="height_first.*width_first"):
+            load_into(mine, content, "resnet.pth")
+    load_into(mine, content, "r.pth", None if known else Reading(axis_order="height_first"))
+    torch.testing.assert_close(mine.conv1(x), theirs.conv1(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ["height_first", "width_first"])
+def test_a_resnet_whose_3x3_convolutions_are_dcls_takes_a_classifier(order, tmp_path):
+    conv_cfg = dict(type="mmdcls.Dcls2d", kernel_count=5, where_kernel_size=3, dcls_kernel_size=7)
+    cfg = dict(type="mmdet.ResNet", depth=50, base_channels=8, stem_channels=8, conv_cfg=conv_cfg)
+    state = MODELS.build(cfg).state_dict()
+    theirs = {
+        name.replace("positions", "P"): value.flip(0)
+        if name.endswith("positions") and order == "width_first"
+        else value
+        for name, value in state.items()
+    }
+    classifier = {"fc.weight": torch.zeros(9, 9), "fc.bias": torch.zeros(9)}
+    file = saved(dict(state_dict_ema={**theirs, **classifier}), tmp_path)
+    pretrained = dict(type="mmdcls.Pretrained", checkpoint=file, axis_order=order)
+    model = MODELS.build(dict(cfg, init_cfg=pretrained))
+    model.init_weights()
+    assert sum(name.endswith("positions") for name in state) == 16
+    assert_same(dict(model.state_dict()), state)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_our_own_files_fill_models_that_share_positions_and_that_do_not(share, tmp_path):
+    first = ours(interpolation="gaussian")
+    file = saved(dict(state_dict=first.state_dict()), tmp_path)
+    second = ours(file, interpolation="gaussian", share_positions=share)
+    x = torch.randn(1, 3, 64, 64)
+    assert all(torch.equal(a, b) for a, b in zip(first(x), second(x), strict=True))
