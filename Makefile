@@ -35,7 +35,7 @@ demo-det: $(READY)
 test: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist loadfile
 
 bench: $(READY)
 	$(RUN) tools/analysis_tools/benchmark.py

@@ -2,10 +2,8 @@ from setuptools import find_packages, setup
 
 # mmcv and mmseg import these without declaring them.
 UNDECLARED = ["ftfy", "regex", "setuptools<82"]
-DEMO = ["matplotlib", "pycocotools", "tqdm", "tifffile"]
-
-# Checkpoints of others come in this format as well.
-FORMATS = ["safetensors"]
+TOOLS = ["matplotlib", "pycocotools", "safetensors", "tqdm", "tifffile"]
+DEPLOY = ["onnx", "onnxscript", "onnxruntime"]
 
 extras = dict(
     openmmlab=[
@@ -14,8 +12,7 @@ extras = dict(
         "mmdet>=3.3",
         "mmsegmentation>=1.2",
         *UNDECLARED,
-        *DEMO,
-        *FORMATS,
+        *TOOLS,
     ],
     onedl=[
         "onedl-mmengine",
@@ -23,10 +20,12 @@ extras = dict(
         "onedl-mmdetection",
         "onedl-mmsegmentation",
         *UNDECLARED,
-        *DEMO,
-        *FORMATS,
+        *TOOLS,
     ],
-    test=["pytest", "hypothesis", "dcls==0.1.1", *FORMATS],
+    deploy=DEPLOY,
+    # mmpretrain imports torchvision without declaring it.
+    cls=["mmpretrain>=1.2", "torchvision"],
+    test=["pytest", "pytest-xdist", "hypothesis", "dcls==0.1.1", *DEPLOY],
     dev=["ruff"],
 )
 

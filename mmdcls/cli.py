@@ -8,6 +8,8 @@ from importlib import import_module
 COMMANDS = {
     "convert": ("mmdcls.checkpoint.convert", "turn a checkpoint into one of ours, or back"),
     "doctor": ("mmdcls.doctor", "show what is installed, and how to mend what is broken"),
+    "deploy": ("mmdcls.deploy.command", "write a model that needs no mmdcls: torch.export, ONNX"),
+    "predict": ("mmdcls.predict", "predict on images with a trained model, and draw what it finds"),
 }
 
 

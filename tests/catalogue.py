@@ -1,7 +1,9 @@
 """The configs of this repository, and how tests load them and build their models."""
 
+from importlib import import_module
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -19,8 +21,19 @@ def leaf_of(method: str, part: str) -> Path:
     return leaf
 
 
+def skip_without(package: str) -> None:
+    """Skip the test where an optional package does not import, for whatever reason."""
+    try:
+        import_module(package)
+    except Exception as error:
+        pytest.skip(f"needs {package}, which is optional: {type(error).__name__}: {error}")
+
+
 def load(leaf: Path, options: dict | None = None) -> Config:
+    """The config, with its scope the default; a classifier's skips the test without mmpretrain."""
     cfg = Config.fromfile(leaf)
+    if cfg.default_scope == "mmpretrain":
+        skip_without("mmpretrain")
     cfg.merge_from_dict(options or {})
     init_default_scope(cfg.default_scope)
     return cfg

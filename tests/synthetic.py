@@ -40,13 +40,25 @@ def write_data(cfg: Config, root: Path) -> dict:
     for split in SPLITS:
         dataset = cfg[f"{split}_dataloader"].dataset
         options[f"{split}_dataloader.dataset.data_root"] = str(root)
-        if "ann_file" in dataset:
+        if isinstance(dataset.get("data_prefix"), str):
+            options[f"{split}_dataloader.dataset.ann_file"] = write_list(dataset, root)
+        elif "ann_file" in dataset:
             write_instances(dataset, root)
             if split != "train":
                 options[f"{split}_evaluator.ann_file"] = str(root / dataset.ann_file)
         else:
             write_label_maps(dataset, root)
     return options
+
+
+def write_list(dataset: dict, root: Path) -> str:
+    """Images of the first classes; returns the name of the list of their labels."""
+    folder, name = root / dataset.data_prefix, f"{dataset.data_prefix}.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images()):
+        cv2.imwrite(str(folder / f"{index}.jpg"), image)
+    (root / name).write_text("\n".join(f"{index}.jpg {index % 2}" for index in range(IMAGES)))
+    return name
 
 
 def write_label_maps(dataset: dict, root: Path) -> None:

@@ -52,5 +52,13 @@ def test_the_gaussian_kernel_costs_what_the_bilinear_one_does(method, size):
     assert millions(gaussian) == pytest.approx(millions(bilinear), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("size", "published"),
+    [("tiny_", 28.6), ("small_", 50.2), ("base_", 88.6), ("tiny-gaussian", 28.6)],
+)
+def test_a_classifier_of_a_config_has_the_published_number_of_parameters(size, published):
+    assert round(millions(full_size(leaf_of("classification", size))), 1) == published
+
+
 def full_size(leaf: Path) -> nn.Module:
     return build_without_memory(load(leaf))

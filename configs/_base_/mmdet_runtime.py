@@ -7,6 +7,8 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="DetVisualizationHook"),
 )
+# Lets Inferencers load what a Runner wrote: they open the checkpoint before they build the model.
+custom_imports = dict(imports=["mmdcls"])
 custom_hooks = [dict(type="mmdcls.ClampPositions")]
 env_cfg = dict(
     cudnn_benchmark=False,

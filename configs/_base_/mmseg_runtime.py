@@ -1,4 +1,6 @@
 default_scope = "mmseg"
+# Lets Inferencers load what a Runner wrote: they open the checkpoint before they build the model.
+custom_imports = dict(imports=["mmdcls"])
 custom_hooks = [dict(type="mmdcls.ClampPositions")]
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -1,10 +1,11 @@
 """DCLS layers for plain PyTorch; nothing here knows OpenMMLab."""
 
-from .elements import ElementPositions, Shares
+from .elements import ElementPositions, Shares, position_owners
 from .interpolation import INTERPOLATIONS
 from .kernel import construct_kernel
 from .layers import Dcls1d, Dcls2d, Dcls3d, DclsNd
-from .positions import clamp_positions_, position_limits
+from .merged import merged
+from .positions import clamp_positions_, position_limits, repulsion
 
 __all__ = [
     "INTERPOLATIONS",
@@ -16,5 +17,8 @@ __all__ = [
     "Shares",
     "clamp_positions_",
     "construct_kernel",
+    "merged",
     "position_limits",
+    "position_owners",
+    "repulsion",
 ]

@@ -21,6 +21,8 @@ class ElementPositions(nn.Module):
 
     positions  (axes, out, in/groups, kernel_count), or None where another module owns them
     sigma      the same shape, or None
+    on_cells   set it to have kernels as if every element stood on the nearest cell and had no
+               width: each in one cell. Positions and sigma stay what they are. Not in the state.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ElementPositions(nn.Module):
         for name, present in (("positions", True), ("sigma", rule.has_sigma)):
             tensor = torch.empty(shape, device=device, dtype=dtype) if shape and present else None
             self.register_parameter(name, None if tensor is None else nn.Parameter(tensor))
+        self.on_cells = False
         self._shares = ParameterCache()
         self.reset_positions()
 
@@ -64,8 +67,22 @@ class ElementPositions(nn.Module):
         sources = (self.positions,) if self.sigma is None else (self.positions, self.sigma)
 
         def build() -> Shares:
+            if self.on_cells:
+                # Where elements stand on cells, this split gives each one cell, whole.
+                whole = self.positions.round()
+                return element_shares(whole, None, self.kernel_size, "bilinear")
             return element_shares(self.positions, self.sigma, self.kernel_size, self.interpolation)
 
         if self.training or not may_cache(sources):
             return build()
-        return self._shares.get(sources, (self.kernel_size, self.interpolation), build)
+        context = (self.kernel_size, self.interpolation, self.on_cells)
+        return self._shares.get(sources, context, build)
+
+
+def position_owners(model: nn.Module) -> dict[str, ElementPositions]:
+    """Every module that owns positions, by name; positions that layers share count once."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, ElementPositions) and module.positions is not None
+    }

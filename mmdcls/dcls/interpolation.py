@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .arguments import check_choice
+
 
 def linear_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Tensor:
     """Split between the two neighbouring cells, by distance.
@@ -77,8 +79,5 @@ INTERPOLATIONS = {
 
 def get_interpolation(name: str) -> Interpolation:
     """Raises ValueError for a name that is not in the table."""
-    if name not in INTERPOLATIONS:
-        raise ValueError(
-            f"interpolation={name!r} is unknown; choose one of {', '.join(INTERPOLATIONS)}"
-        )
+    check_choice("interpolation", name, INTERPOLATIONS)
     return INTERPOLATIONS[name]

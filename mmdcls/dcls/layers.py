@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
+from .arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
 from .cache import ParameterCache, may_cache
 from .conv import convolve
 from .elements import ElementPositions, Shares
 from .fit import checked_reach, fit_elements
 from .kernel import kernel_from_shares
+from .trimming import trimmed
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -70,16 +71,10 @@ class DclsNd(ElementPositions):
                 f"(k - 1) * dilation + 1"
             )
         check_channels(in_channels, out_channels, groups)
-        if not is_whole(kernel_count) or kernel_count < 1:
-            raise ValueError(
-                f"kernel_count={kernel_count!r} must be a whole number of at least 1: it is the "
-                f"number of elements in each kernel"
-            )
-        if padding_mode not in PADDING_MODES:
-            raise ValueError(
-                f"padding_mode={padding_mode!r} is unknown; "
-                f"choose one of {', '.join(PADDING_MODES)}"
-            )
+        check_whole("kernel_count", kernel_count, least=1, most=LARGEST)
+        check_flag("bias", bias)
+        check_flag("share_positions", share_positions)
+        check_choice("padding_mode", padding_mode, PADDING_MODES)
         shape = (out_channels, in_channels // groups, kernel_count)
         super().__init__(size, interpolation, None if share_positions else shape, device, dtype)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
@@ -136,24 +131,30 @@ class DclsNd(ElementPositions):
                 f"element_shape={tuple(self.weight.shape)}"
             )
 
-    def to_conv(self, shares: Shares | None = None) -> nn.Module:
-        """The plain `nn.ConvNd` that computes the same."""
+    @torch.no_grad()
+    def to_conv(self, shares: Shares | None = None, trim: bool = False) -> nn.Module:
+        """The plain `nn.ConvNd` that computes the same.
+
+        trim: leave out the borders in which all cells are zero, with as much padding.
+        """
+        kernel, padding = self.kernel(shares), self.padding
+        if trim:
+            kernel, padding = trimmed(kernel, padding)
         conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1](
             self.in_channels,
             self.out_channels,
-            self.kernel_size,
+            kernel.shape[2:],
             self.stride,
-            self.padding,
+            padding,
             groups=self.groups,
             bias=self.bias is not None,
             padding_mode=self.padding_mode,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
+            device=kernel.device,
+            dtype=kernel.dtype,
         )
-        with torch.no_grad():
-            conv.weight.copy_(self.kernel(shares))
-            if self.bias is not None:
-                conv.bias.copy_(self.bias)
+        conv.weight.copy_(kernel)
+        if self.bias is not None:
+            conv.bias.copy_(self.bias)
         return conv.train(self.training)
 
     @classmethod
@@ -234,26 +235,11 @@ class Dcls3d(DclsNd):
     axes = 3
 
 
-def is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> tuple[int, ...]:
-    values = (value,) * axes if is_whole(value) else value
-    fits = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == axes
-    if not fits or not all(is_whole(item) and item >= least for item in values):
-        raise ValueError(
-            f"{name}={value!r} must be a whole number of at least {least}, or {axes} of them"
-        )
-    return tuple(map(int, values))
-
-
 def check_channels(in_channels: int, out_channels: int, groups: int) -> None:
     for name, value in dict(
         in_channels=in_channels, out_channels=out_channels, groups=groups
     ).items():
-        if not is_whole(value) or value < 1:
-            raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+        check_whole(name, value, least=1, most=LARGEST)
     for name, value in dict(in_channels=in_channels, out_channels=out_channels).items():
         if value % groups:
             raise ValueError(f"{name}={value} must be divisible by groups={groups}")

@@ -1,4 +1,5 @@
 from .amp import CpuAmpOptimWrapper, amp_optim_wrapper
+from .anneal_sigma import AnnealSigma
 from .check_checkpoint import check_pretrained
 from .check_config import check_config, nodes
 from .check_data import naming_empty_data, watch
@@ -7,14 +8,19 @@ from .clamp_positions import ClampPositions
 from .fsdp import FSDPStrategy, whole_parameters
 from .param_groups import DclsOptimWrapperConstructor
 from .pretrained import Pretrained
+from .repulsion import Repulsion
+from .round_positions import RoundPositions
 
 __all__ = [
+    "AnnealSigma",
     "CheckInputs",
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
     "FSDPStrategy",
     "Pretrained",
+    "Repulsion",
+    "RoundPositions",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",

@@ -17,13 +17,7 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
 
     splits: the data loaders that will be used, of "train", "val" and "test".
     """
-    ours = [item for item in vars(registry).values() if isinstance(item, Registry)]
-    ours = [item for item in ours if item.scope == "mmdcls"]
-    names = {name for item in ours for name in item.module_dict}
-    # Names that mmengine has too, such as AmpOptimWrapper, are right without our scope.
-    shared = {name for item in ours for name in item.parent.module_dict}
-    for path, node in nodes("", cfg.to_dict()):
-        check_names(path, node, names, shared)
+    check_scopes(cfg)
     for split in splits:
         for path, node in nodes(f"{split}_dataloader.dataset", loader_dataset(cfg, split)):
             check_dataset(path, node)
@@ -33,6 +27,17 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
     for path, node in nodes("model", cfg.get("model")):
         if node.get("type") in ("Pretrained", "mmengine.Pretrained"):
             check_checkpoint(f"{path}.checkpoint", node.get("checkpoint"))
+
+
+def check_scopes(cfg: Config) -> None:
+    """Raise InputError for names of ours without their scope, and for unknown ones with it."""
+    ours = [item for item in vars(registry).values() if isinstance(item, Registry)]
+    ours = [item for item in ours if item.scope == "mmdcls"]
+    names = {name for item in ours for name in item.module_dict}
+    # Names that mmengine has too, such as AmpOptimWrapper, are right without our scope.
+    shared = {name for item in ours for name in item.parent.module_dict}
+    for path, node in nodes("", cfg.to_dict()):
+        check_names(path, node, names, shared)
 
 
 def nodes(path: str, node: object) -> Iterator[tuple[str, dict]]:
@@ -71,7 +76,11 @@ def check_dataset(path: str, node: dict) -> None:
         return
     root = node.get("data_root") or ""
     check_path(f"{path}.data_root", root, os.path.isdir)
-    for key, folder in (node.get("data_prefix") or {}).items():
+    prefix = node.get("data_prefix") or {}
+    if isinstance(prefix, str):
+        check_path(f"{path}.data_prefix", prefix, os.path.isdir, root)
+        prefix = {}
+    for key, folder in prefix.items():
         # Without LoadAnnotations, as in a test without truth, label maps need not be there.
         needed = key != "seg_map_path" or "LoadAnnotations" in str(node["pipeline"])
         if needed and isinstance(folder, str):

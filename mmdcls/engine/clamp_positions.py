@@ -1,7 +1,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdcls.dcls import ElementPositions
+from mmdcls.dcls import position_owners
 from mmdcls.registry import HOOKS
 
 from .fsdp import whole_parameters
@@ -24,6 +24,5 @@ class ClampPositions(Hook):
         outputs: dict | None = None,
     ) -> None:
         with whole_parameters(runner.model):
-            for module in runner.model.modules():
-                if isinstance(module, ElementPositions):
-                    module.clamp_positions_()
+            for owner in position_owners(runner.model).values():
+                owner.clamp_positions_()

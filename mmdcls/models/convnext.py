@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdcls.checkpoint.load import refuse_foreign
 from mmdcls.dcls import Dcls2d, ElementPositions, Shares
-from mmdcls.dcls.layers import is_whole, per_axis
+from mmdcls.dcls.arguments import is_whole, per_axis
 from mmdcls.registry import MODELS
 
 # ConvNeXt's own sizes.
@@ -52,8 +52,10 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path_rate) if drop_path_rate else nn.Identity()
 
     def forward(self, x: Tensor, shares: Shares | None) -> Tensor:
+        # Merged, dwconv is a plain convolution, which takes no shares.
+        y = self.dwconv(x) if shares is None else self.dwconv(x, shares)
         # In channels_last both permutations are views.
-        y = self.dwconv(x, shares).permute(0, 2, 3, 1)
+        y = y.permute(0, 2, 3, 1)
         y = self.pwconv2(F.gelu(self.pwconv1(self.norm(y))))
         y = y if self.gamma is None else y * self.gamma
         return x + self.drop_path(y.permute(0, 3, 1, 2))
@@ -103,6 +105,8 @@ class DclsConvNeXt(BaseModule):
     layer_scale_init_value: 0 leaves layer scale out.
     out_indices: stages whose maps are returned, each through a LayerNorm `normN` of its own.
         Stages after the last of them are not built.
+    gap_before_final_norm: for classifiers, as published: the mean over each map is normalised, in
+        place of the map, and vectors (N, channels) are returned.
     frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages.
     with_cp: recompute activations in the backward pass, to save memory.
 
@@ -121,6 +125,7 @@ class DclsConvNeXt(BaseModule):
         drop_path_rate: float = 0.0,
         layer_scale_init_value: float = 1e-6,
         out_indices: Sequence[int] = (0, 1, 2, 3),
+        gap_before_final_norm: bool = False,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
@@ -130,6 +135,7 @@ class DclsConvNeXt(BaseModule):
         if not 0 <= drop_path_rate < 1:
             raise ValueError(f"drop_path_rate={drop_path_rate!r} must be at least 0 and below 1")
         self.out_indices = checked_indices(out_indices)
+        self.gap_before_final_norm = gap_before_final_norm
         built = max(self.out_indices) + 1
         if not is_whole(frozen_stages) or not -1 <= frozen_stages <= built:
             raise ValueError(
@@ -180,8 +186,13 @@ class DclsConvNeXt(BaseModule):
             zip(self.downsample_layers, self.stages, strict=True)
         ):
             x = stage(downsample(x))
-            if index in self.out_indices:
-                maps.append(getattr(self, f"norm{index}")(x).contiguous())
+            if index not in self.out_indices:
+                continue
+            norm = getattr(self, f"norm{index}")
+            if self.gap_before_final_norm:
+                maps.append(norm(x.mean((2, 3), keepdim=True)).flatten(1))
+            else:
+                maps.append(norm(x).contiguous())
         return tuple(maps)
 
     def train(self, mode: bool = True) -> "DclsConvNeXt":

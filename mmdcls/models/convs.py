@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, DclsNd
-from mmdcls.dcls.layers import is_whole, per_axis
+from mmdcls.dcls.arguments import is_whole, per_axis
 from mmdcls.registry import MODELS
 
 

@@ -177,3 +177,30 @@ def test_resetting_draws_positions_anew(interpolation):
     assert layer.positions.abs().max() <= 2
     if layer.sigma is not None:
         assert (layer.sigma == INTERPOLATIONS[interpolation].initial_sigma).all()
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("place", ["off the grid", "outside"])
+@each_interpolation
+def test_on_cells_the_kernel_is_that_of_rounded_positions_of_the_narrowest_width(
+    interpolation, place, axes
+):
+    layer = draw_layer(axes, place, kernel_size=4, interpolation=interpolation).eval()
+    x = torch.randn(1, 4, *(9,) * axes).double()
+    state = {name: value.clone() for name, value in layer.state_dict().items()}
+    with torch.no_grad():
+        before = layer(x)
+        layer.on_cells = True
+        rounded = layer.positions.round()
+        unit = construct_kernel(
+            layer.weight, rounded, torch.zeros_like(rounded), layer.kernel_size, "triangle"
+        )
+        torch.testing.assert_close(layer.kernel(), unit, rtol=1e-6, atol=0)
+        # Outside elements stand on the border, which bilinear interpolation sees as a cell.
+        if place == "off the grid":
+            assert not torch.equal(layer(x), before)
+        torch.testing.assert_close(layer(x), layer.to_conv()(x))
+        layer.on_cells = False
+        assert torch.equal(layer(x), before)
+    for name, value in layer.state_dict().items():
+        assert torch.equal(value, state[name]), name

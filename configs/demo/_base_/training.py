@@ -20,6 +20,8 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=360),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
+# Lets Inferencers load what a Runner wrote: they open the checkpoint before they build the model.
+custom_imports = dict(imports=["mmdcls"])
 custom_hooks = [dict(type="mmdcls.ClampPositions")]
 env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
 log_processor = dict(by_epoch=False, window_size=20)

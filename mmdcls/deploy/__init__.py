@@ -1,0 +1,1 @@
+"""Models on their way out: plain configs, `torch.export` and ONNX, with nothing of ours inside."""

@@ -1,0 +1,174 @@
+"""Write a trained model as torch.export, as ONNX and as a plain config, none of which need mmdcls.
+
+Every DCLS layer becomes the plain convolution it equals, trimmed to the cells in use. What is
+written is read back and compared with the model; where they differ, nothing is written.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from mmengine.config import DictAction
+from torch import nn
+
+from mmdcls.dcls import DclsNd, merged
+from mmdcls.errors import InputError
+from mmdcls.trained import Trained, load_trained
+
+from .agreement import agreement
+from .exporting import Function, check_same, export, write_onnx, write_program
+from .graphs import Graph, channels_of, graph_of
+from .plain import NoPlainConfig, write_plain
+from .pooling import open_pooling_
+
+FORMATS = {
+    "pt2": "model.pt2, for torch.export.load",
+    "onnx": "model.onnx",
+    "plain": "config.py and weights.pth, for mmseg or mmdet",
+}
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mmdcls deploy", description=__doc__.partition("\n")[0])
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("out", type=Path, help="folder to write to")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        help="; ".join(f"{name}: {text}" for name, text in FORMATS.items())
+        + ". Default: pt2, onnx, and plain where there is such a network",
+    )
+    parser.add_argument(
+        "--size",
+        nargs=2,
+        type=int,
+        metavar=("HEIGHT", "WIDTH"),
+        help="take images of this size only; default: of any size",
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="count on how many pixels of the config's validation images the classes agree",
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parsed = parse_arguments(arguments)
+    try:
+        deploy(parsed)
+    except InputError as error:
+        raise SystemExit(str(error)) from error
+    return 0
+
+
+def deploy(parsed: argparse.Namespace) -> None:
+    formats = parsed.formats or list(FORMATS)
+    absent = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    if "onnx" in formats and absent:
+        raise InputError(
+            f"ONNX needs {', '.join(absent)}; install mmdcls[deploy], or leave ONNX out by "
+            f"--formats pt2."
+        )
+    trained = load_trained(parsed.config, parsed.checkpoint, parsed.cfg_options)
+    size = tuple(parsed.size) if parsed.size else None
+    original = graph_of(trained.cfg, trained.model)
+    graph = graph_of(trained.cfg, merged(trained.model))
+    if size is None:
+        open_pooling_(graph)
+    check_same("The model with plain convolutions", graph, original, size)
+    if parsed.out.exists() and not parsed.out.is_dir():
+        raise InputError(f"{parsed.out} is a file; give a folder to write to.")
+    parsed.out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=parsed.out.parent, prefix=".deploy_") as folder:
+        functions = write(formats, Path(folder), trained, graph, original, size)
+        if "plain" in formats:
+            try:
+                write_plain(trained, original, size, Path(folder))
+            except NoPlainConfig as error:
+                if parsed.formats:
+                    raise
+                say(f"no plain config: {error}")
+        parsed.out.mkdir(exist_ok=True)
+        for path in sorted(Path(folder).iterdir()):
+            os.replace(path, parsed.out / path.name)
+            say(f"wrote {parsed.out / path.name}")
+    if parsed.compare:
+        for name, function in functions.items():
+            say(f"{name}: {agreement(trained, original, function, size)}")
+
+
+def write(
+    formats: Sequence[str],
+    folder: Path,
+    trained: Trained,
+    graph: Graph,
+    original: Graph,
+    size: tuple[int, int] | None,
+) -> dict[str, Function]:
+    """Returns what was written, read back."""
+    description = json.dumps(describe(trained, graph, size), indent=1)
+    (folder / "description.json").write_text(description)
+    functions = {}
+    if "pt2" in formats or "onnx" in formats:
+        program = export(graph, size)
+    if "pt2" in formats:
+        functions["pt2"] = write_program(program, folder / "model.pt2", description)
+    if "onnx" in formats:
+        path = folder / "model.onnx"
+        functions["onnx"] = write_onnx(program, graph, size, path, description)
+    for name, function in functions.items():
+        found = check_same(name, function, original, size)
+        say(f"{name}: at most {found:.1e} of the largest value away from the model")
+    return functions
+
+
+def describe(trained: Trained, graph: Graph, size: tuple[int, int] | None) -> dict:
+    """What a program that runs the file must know."""
+    cfg = trained.cfg
+    shape = ["batch", 3, *(size or ("height", "width"))]
+    image = dict(name="image", dtype="float32", shape=shape, channels=channels_of(cfg))
+    image["values"] = "0 to 255; mean and standard deviation are applied inside"
+    if size is None:
+        image["least height and width"] = graph.least_side
+    image["mean"], image["std"] = graph.mean.flatten().tolist(), graph.std.flatten().tolist()
+    threshold = getattr(getattr(trained.model, "decode_head", None), "threshold", None)
+    return dict(
+        input=image,
+        outputs=list(graph.outputs),
+        meaning=type(graph).__doc__.partition("\n")[0],
+        test_cfg=cfg.model.get("test_cfg"),
+        threshold=threshold,
+        **trained.dataset_meta,
+        kernels=kernels_of(trained.model, graph.model),
+        torch=torch.__version__,
+    )
+
+
+def kernels_of(model: nn.Module, plain: nn.Module) -> dict[str, list]:
+    """Of every DCLS layer: the size it learned in, and the size of its plain convolution."""
+    return {
+        name: [list(layer.kernel_size), list(plain.get_submodule(name).kernel_size)]
+        for name, layer in model.named_modules()
+        if isinstance(layer, DclsNd)
+    }
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+from collections.abc import Mapping
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmdcls.dcls import ElementPositions, repulsion
+from mmdcls.dcls.arguments import check_flag, check_number, check_whole
+from mmdcls.registry import HOOKS
+
+from .check_checkpoint import unwrapped
+from .owners import owners_for
+from .span import check_span, now
+
+
+@HOOKS.register_module()
+class Repulsion(Hook):
+    """Keep elements from crowding by a term of the loss, `loss_repulsion` (arXiv 2112.03740).
+
+    The term is weight * R ** 2, where R is the mean of `mmdcls.dcls.repulsion` over all modules
+    that own positions. It joins the losses inside the model's forward pass, so that accumulation,
+    loss scaling and gradient averaging treat it like every other loss.
+
+    weight: 1 in the published training.
+    begin: first iteration with the term, or first epoch; both count from 0.
+    by_epoch: whether begin counts epochs.
+    """
+
+    def __init__(self, weight: float = 1.0, begin: int = 0, by_epoch: bool = False) -> None:
+        check_number("weight", weight, "at least 0", lambda value: value >= 0)
+        check_whole("begin", begin, least=0)
+        check_flag("by_epoch", by_epoch)
+        self.weight, self.begin, self.by_epoch = weight, begin, by_epoch
+        self._handle: torch.utils.hooks.RemovableHandle | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        owners_for("mmdcls.Repulsion", runner.model)
+        check_span("mmdcls.Repulsion", runner, self.by_epoch)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
+    ) -> None:
+        if self._handle is None and now(runner, self.by_epoch) >= self.begin:
+            model = unwrapped(runner.model)
+            self._handle = model.register_forward_hook(self.add_term, with_kwargs=True)
+
+    def after_train(self, runner: Runner) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+
+    def add_term(self, model: nn.Module, inputs: tuple, options: dict, losses: object) -> object:
+        """Forward hook of the model; mmengine passes `mode` by name."""
+        if options.get("mode") != "loss" or not isinstance(losses, Mapping):
+            return losses
+        owners = owners_for("mmdcls.Repulsion", model)
+        return {**losses, "loss_repulsion": self.weight * mean_repulsion(owners) ** 2}
+
+
+def mean_repulsion(owners: Mapping[str, ElementPositions]) -> Tensor:
+    # Distances are made again in the backward pass: kept for all owners, they take more memory
+    # than the positions by a factor of kernel_count.
+    terms = [
+        checkpoint(repulsion, owner.positions, use_reentrant=False, preserve_rng_state=False)
+        for owner in owners.values()
+    ]
+    return torch.stack(terms).mean()

@@ -1,0 +1,125 @@
+"""Predict on images with a trained segmentor or detector, and draw what it finds.
+
+    mmdcls predict CONFIG CHECKPOINT image.jpg folder another.png
+
+Writes to OUT a picture of every image, and what was found: for a segmentor an image whose pixels
+are class numbers, for a detector a JSON file with boxes, scores, labels and masks in RLE.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import mmcv
+import mmengine
+from mmengine.config import Config, DictAction
+from mmengine.infer import BaseInferencer
+from mmengine.registry import init_default_scope
+from mmengine.utils import track_iter_progress
+
+from mmdcls.engine.check_data import fault_of
+from mmdcls.errors import InputError
+from mmdcls.trained import load_trained
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mmdcls predict", description=__doc__.partition("\n")[0])
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="path", help="image, or folder")
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="default predictions")
+    parser.add_argument("--device", help="such as cpu or cuda:1; default the first GPU, if any")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parsed = parse_arguments(arguments)
+    try:
+        predict(parsed)
+    except InputError as error:
+        raise SystemExit(str(error)) from error
+    return 0
+
+
+def predict(parsed: argparse.Namespace) -> None:
+    images = images_in(parsed.paths)
+    if parsed.out.exists() and not parsed.out.is_dir():
+        raise InputError(f"{parsed.out} is a file; give --out a folder.")
+    # Refuses what an Inferencer would load as far as names and shapes agree.
+    cfg = load_trained(parsed.config, parsed.checkpoint, parsed.cfg_options).cfg
+    inferencer = inferencer_of(cfg, parsed.checkpoint, parsed.device)
+    sys.stdout.write("\n")
+    for image, place in track_iter_progress(list(images.items())):
+        predict_one(inferencer, image, parsed.out / place)
+    sys.stdout.write(f"\nwrote {len(images)} pictures and predictions to {parsed.out}\n")
+
+
+def images_in(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Every image, and its place below the output folder, without suffix.
+
+    Raises InputError for what is not there, for folders without images, for images that cannot be
+    read, and for two of one name.
+    """
+    found = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"There is no image or folder {path}; give the path of one.")
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if path.is_dir() and not inside:
+            raise InputError(
+                f"In the folder {path} is no image; their names must end in {', '.join(SUFFIXES)}."
+            )
+        for image in inside if path.is_dir() else [path]:
+            place = image.relative_to(path) if path.is_dir() else Path(image.name)
+            found.setdefault(image, place.with_suffix(""))
+    places = list(found.values())
+    for image, place in found.items():
+        if places.count(place) > 1:
+            raise InputError(
+                f"{image} and another image would both be written as {place}; give the folder "
+                f"that both are in, or predict them one after the other with --out."
+            )
+        if fault := fault_of(str(image)):
+            raise InputError(f"The image {image} {fault}, or leave it out.")
+    return found
+
+
+def inferencer_of(cfg: Config, checkpoint: str, device: str | None) -> BaseInferencer:
+    scope = cfg.get("default_scope")
+    if scope == "mmseg":
+        from mmseg.apis import MMSegInferencer as Inferencer
+    elif scope == "mmdet":
+        from mmdet.apis import DetInferencer as Inferencer
+    else:
+        raise InputError(
+            f"default_scope={scope!r} of the config must be mmseg or mmdet: segmentors and "
+            f"detectors are what this command knows."
+        )
+    init_default_scope(scope)
+    inferencer = Inferencer(cfg, checkpoint, device=device)
+    # The bar of this command counts images; theirs would count one each time.
+    inferencer.show_progress = False
+    return inferencer
+
+
+def predict_one(inferencer: BaseInferencer, image: Path, place: Path) -> None:
+    """Image by image: the predictions of a whole folder need not fit into memory."""
+    found = inferencer(str(image), return_vis=True)
+    predictions, drawn = found["predictions"], found["visualization"]
+    if isinstance(predictions, list):
+        (predictions,), (drawn,) = predictions, drawn
+        mmengine.dump(predictions, f"{place}.json")
+    else:
+        mmcv.imwrite(predictions.astype("uint8"), f"{place}.png")
+    mmcv.imwrite(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), f"{place}_drawn.jpg")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""A model with the weights of a checkpoint, for whatever happens after training."""
+
+import os
+import pickle
+from typing import NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+import mmdcls  # noqa: F401  lets torch load what a Runner wrote
+from mmdcls.engine.check_checkpoint import misfits_of, refusal, some_of, weights_of
+from mmdcls.engine.check_config import check_checkpoint, check_scopes
+from mmdcls.errors import InputError
+
+# Serves the training only.
+AUXILIARY = "auxiliary_head"
+
+
+class Trained(NamedTuple):
+    cfg: Config
+    model: nn.Module  # in eval, on the CPU
+    dataset_meta: dict  # classes and palette, where the checkpoint names them
+
+
+def read_config(path: str, options: dict | None = None) -> Config:
+    """Raises InputError for a file that is not there, and for names without their scope."""
+    if not os.path.isfile(path):
+        raise InputError(f"There is no config {path}; give the path of a config file.")
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(options or {})
+    check_scopes(cfg)
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    return cfg
+
+
+def read_checkpoint(path: str) -> dict:
+    """Raises InputError for what is not there or is no checkpoint of weights."""
+    if "://" not in path:
+        if not os.path.isfile(path):
+            raise InputError(
+                f"There is no checkpoint {path}; give a file that training left, such as "
+                f"work_dirs/NAME/iter_160000.pth."
+            )
+        check_checkpoint("checkpoint", path)
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"The checkpoint {path} holds more than weights and a Runner's log, and what it holds "
+            f"could run code on loading; it was not loaded."
+        ) from error
+
+
+def load_trained(config: str, checkpoint: str, options: dict | None = None) -> Trained:
+    """Build the model of a config, without its auxiliary heads, and fill all of it.
+
+    Raises InputError where the checkpoint lacks a tensor of the model or has one too many.
+    """
+    cfg = read_config(config, options)
+    loaded = read_checkpoint(checkpoint)
+    parts = {key: value for key, value in cfg.model.items() if key != AUXILIARY}
+    model = MODELS.build(parts).eval()
+    given, wanted = weights_of(loaded), model.state_dict()
+    given = {name: value for name, value in given.items() if not name.startswith(f"{AUXILIARY}.")}
+    source, advice = f"The checkpoint {checkpoint}", "give the config it was trained with"
+    if misfits_of(given, wanted):
+        raise refusal(source, given, wanted, advice)
+    if more := [name for name in given if name not in wanted]:
+        raise InputError(
+            f"{source} is of a larger model: it has {len(more)} tensors that the config has no "
+            f"place for ({some_of(more)}); {advice}."
+        )
+    model.load_state_dict(given)
+    meta = loaded.get("meta", {}).get("dataset_meta") or {}
+    return Trained(cfg, model, {key: meta[key] for key in ("classes", "palette") if key in meta})

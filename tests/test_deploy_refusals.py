@@ -1,0 +1,101 @@
+"""What cannot be deployed or predicted gets one sentence, and leaves nothing behind."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import synthetic
+import torch
+from catalogue import leaf_of, load
+from untrained import Files, write_untrained
+
+from mmdcls import predict
+from mmdcls.deploy import command
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Files:
+    leaf = leaf_of("upernet", "tiny_")
+    options = synthetic.quarter_size(load(leaf))
+    return write_untrained(leaf, tmp_path_factory.mktemp("segmentor"), options)
+
+
+def refusal_of(main, *arguments) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    sentence = str(stopped.value)
+    assert sentence.count("\n") == 0 and sentence.endswith(".")
+    return sentence
+
+
+class Runs:
+    def __reduce__(self):
+        return print, ("run on load",)
+
+
+def other_weights(files: Files, path: Path, change) -> Path:
+    content = torch.load(files.checkpoint, weights_only=True)
+    change(content["state_dict"])
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("main", [command.main, predict.main], ids=["deploy", "predict"])
+def test_configs_and_checkpoints_that_do_not_serve(main, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image = tmp_path / "image.png"
+    cv2.imwrite(str(image), np.zeros((64, 64, 3), np.uint8))
+    last = "out" if main is command.main else image
+
+    def refused(checkpoint, config=files.config) -> str:
+        return refusal_of(main, config, checkpoint, last)
+
+    assert "no config absent.py" in refused(files.checkpoint, "absent.py")
+    assert "no checkpoint absent.pth" in refused("absent.pth")
+    (tmp_path / "text.pth").write_text("text")
+    assert "no checkpoint of torch" in refused("text.pth")
+    torch.save(dict(state_dict=Runs()), "code.pth")
+    assert "could run code" in refused("code.pth")
+    torch.save(dict(state_dict={"conv1.weight": torch.zeros(1)}), "other.pth")
+    assert "another model" in refused("other.pth")
+    less = other_weights(files, tmp_path / "less.pth", lambda s: s.pop("decode_head.conv_seg.bias"))
+    assert "decode_head.conv_seg.bias is not there" in refused(less)
+    more = other_weights(files, tmp_path / "more.pth", lambda s: s.update(neck=torch.zeros(1)))
+    assert "1 tensors that the config has no place for (neck)" in refused(more)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "predictions").exists()
+
+
+def test_a_network_that_would_come_out_different_is_not_written(files, tmp_path, monkeypatch):
+    right = command.merged
+
+    def wrong(model):
+        plain = right(model)
+        plain.backbone.stages[2][0].dwconv.weight.data.mul_(2)
+        return plain
+
+    monkeypatch.setattr(command, "merged", wrong)
+    sentence = refusal_of(command.main, *files, tmp_path / "out")
+    assert "plain convolutions differs from the model by" in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_without_its_packages(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "ONNX_PACKAGES", ("onnx_that_nobody_has",))
+    assert "install mmdcls[deploy]" in refusal_of(command.main, *files, tmp_path / "out")
+
+
+def test_images_that_are_not_there_or_cannot_be_read(files, tmp_path):
+    def refused(*paths) -> str:
+        return refusal_of(predict.main, *files, *paths, "--out", tmp_path / "out")
+
+    assert "no image or folder" in refused(tmp_path / "absent.jpg")
+    (tmp_path / "empty").mkdir()
+    assert "is no image" in refused(tmp_path / "empty")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    assert "broken.jpg cannot be read" in refused(tmp_path / "broken.jpg")
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    assert "both be written as a" in refused(tmp_path / "one", tmp_path / "two")
+    assert not (tmp_path / "out").exists()
