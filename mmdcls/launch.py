@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
 from mmdcls.errors import InputError
-from mmdcls.processes import join_processes_on_cpu
+from mmdcls.processes import join_processes_on_cpu, rank_of
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -75,9 +75,10 @@ class CheckingFlexibleRunner(CheckedData, FlexibleRunner):
 def run(cfg: Config, task: str) -> None:
     """Train or test. Bad input ends the program with a sentence and leaves no new files behind.
 
-    task: "train" or "test". Once an iteration has run, its files are kept.
+    task: "train" or "test". Once an iteration has run, its files are kept. Of several processes,
+    only the first, which writes nearly all files, takes them back.
     """
-    work_dir = Path(cfg.work_dir)
+    work_dir, is_first = Path(cfg.work_dir), rank_of(cfg.get("launcher", "none")) == 0
     existing = files_of(work_dir)
     runner, checks = None, CheckInputs()
     try:
@@ -90,7 +91,8 @@ def run(cfg: Config, task: str) -> None:
         else:
             runner.test()
     except Exception as error:
-        if runner is None or (isinstance(error, InputError) and not checks.worked):
+        spoilt = runner is None or (isinstance(error, InputError) and not checks.worked)
+        if is_first and spoilt:
             remove(files_of(work_dir) - existing)
         if isinstance(error, InputError):
             # From a worker process the sentence comes at the end of its traceback.

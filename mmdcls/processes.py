@@ -9,8 +9,9 @@ from mmengine.config import Config
 from mmdcls.engine import nodes
 from mmdcls.errors import InputError
 
-# What torch wants to know, and where the launchers that do not say it in torch's words say it.
+# What torch wants to know, and where each launcher says it.
 VARIABLES = {
+    "pytorch": dict(RANK="RANK", WORLD_SIZE="WORLD_SIZE", LOCAL_RANK="LOCAL_RANK"),
     "slurm": dict(RANK="SLURM_PROCID", WORLD_SIZE="SLURM_NTASKS", LOCAL_RANK="SLURM_LOCALID"),
     "mpi": dict(
         RANK="OMPI_COMM_WORLD_RANK",
@@ -18,6 +19,12 @@ VARIABLES = {
         LOCAL_RANK="OMPI_COMM_WORLD_LOCAL_RANK",
     ),
 }
+PROGRAMS = {"pytorch": "torchrun", "slurm": "srun", "mpi": "mpirun"}
+
+
+def rank_of(launcher: str) -> int:
+    """Which process this is; known before it has joined the others."""
+    return int(os.environ.get(VARIABLES[launcher]["RANK"], 0)) if launcher in VARIABLES else 0
 
 
 def join_processes_on_cpu(cfg: Config) -> None:
@@ -44,14 +51,11 @@ def join_processes_on_cpu(cfg: Config) -> None:
 
 def name_processes(launcher: str) -> None:
     """Say in torch's words which of the processes this one is, and where the first of them is."""
-    if launcher not in VARIABLES:
-        return
     for name, theirs in VARIABLES[launcher].items():
         if theirs not in os.environ:
             raise InputError(
                 f"--launcher {launcher}: the variable {theirs} is not set, so this process was not "
-                f"started by {'srun' if launcher == 'slurm' else 'mpirun'}; start it by that, or "
-                f"take --launcher none."
+                f"started by {PROGRAMS[launcher]}; start it by that, or take --launcher none."
             )
         os.environ[name] = os.environ[theirs]
     os.environ.setdefault("MASTER_PORT", "29500")

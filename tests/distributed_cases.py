@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from catalogue import leaf_of
+from catalogue import CONFIGS, leaf_of
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -32,6 +32,8 @@ FROZEN = {"model.backbone.frozen_stages": 2}
 # The last two of the 20 iterations make a smaller step of their own.
 ACCUMULATION = {"optim_wrapper.accumulative_counts": ACCUMULATED}
 TOGETHER = {**SHARED, **CHECKPOINTING, **FROZEN, **ACCUMULATION}
+FLEXIBLE = {"runner_type": "FlexibleRunner", "strategy": dict(type="DDPStrategy")}
+CUT = Config.fromfile(CONFIGS / "_base_/strategies/fsdp.py").to_dict()
 CASES = dict(
     plain={},
     shared=SHARED,
@@ -40,6 +42,8 @@ CASES = dict(
     accumulation=ACCUMULATION,
     together=TOGETHER,
 )
+# What one process does as in the case named after the dash.
+STRATEGY_CASES = {"flexible-together": {**FLEXIBLE, **TOGETHER}, "fsdp-shared": {**CUT, **SHARED}}
 
 
 @HOOKS.register_module()
@@ -64,15 +68,12 @@ class Seen(Hook):
 def write_config(folder: Path) -> Path:
     """The demo, small, with its data, for BATCH images in one process."""
     write_images(folder / "data")
-    cfg = Config.fromfile(leaf_of("demo", "upernet"))
+    cfg = Config.fromfile(leaf_of("demo", "mini_upernet"))
     heads = dict(channels=16, norm_cfg=dict(type="GN", num_groups=4))
     widths = [8, 8, 16, 16]
-    # The mean of the halves of a batch is that of the batch for losses that are means over pixels,
-    # or over images of one size; the demo's Lovasz loss, of all pixels together, is not.
-    losses = [
-        dict(type="CrossEntropyLoss", loss_weight=1.0),
-        dict(type="LovaszLoss", per_image=True, loss_weight=1.0),
-    ]
+    # The mean of the losses of the parts of a batch is that of the batch where the loss is a mean
+    # over as many pixels in each part: none is ignored. The demo's Lovasz loss is no mean.
+    losses = [dict(type="CrossEntropyLoss", loss_weight=1.0)]
     options = {
         "model.data_preprocessor.size": (SIDE, SIDE),
         "model.backbone.arch": dict(depths=[1, 2, 2, 1], channels=widths),
@@ -80,6 +81,8 @@ def write_config(folder: Path) -> Path:
         "model.backbone.kernel_count": 5,
         "model.backbone.interpolation": "gaussian",
         "model.backbone.share_positions": False,
+        # Every process would drop other paths.
+        "model.backbone.drop_path_rate": 0.0,
         "model.decode_head": dict(in_channels=widths, loss_decode=losses, **heads),
         "model.auxiliary_head": dict(in_channels=widths[2], **heads),
         "train_dataloader.dataset.data_root": str(folder / "data"),
@@ -115,7 +118,7 @@ def write_images(root: Path) -> None:
 
 def train(config: Path, folder: Path, case: str, launcher: str) -> None:
     cfg = Config.fromfile(config)
-    cfg.merge_from_dict(CASES[case])
+    cfg.merge_from_dict((CASES | STRATEGY_CASES)[case])
     cfg.launcher, cfg.work_dir = launcher, str(folder / case)
     cfg.train_dataloader.batch_size //= int(os.environ.get("WORLD_SIZE", "1"))
     # Runners of one process share visualisers of one name.
