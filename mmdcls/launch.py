@@ -61,7 +61,7 @@ class CheckingRunner(CheckedData, Runner):
 
 
 class CheckingFlexibleRunner(CheckedData, FlexibleRunner):
-    """Builds its model at once, as Runner does, so that a model that cannot be built leaves no files.
+    """Builds its model at once, as Runner does: one that cannot be built leaves no files.
 
     model_state: the names and shapes of the whole model, which a strategy may cut up.
     """

@@ -8,6 +8,7 @@ from mmdcls.registry import HOOKS
 
 from .check_checkpoint import is_stranger, refusal, unwrapped, weights_of
 from .check_data import check_labels
+from .fsdp import is_cut
 
 
 @HOOKS.register_module()
@@ -30,6 +31,11 @@ class CheckInputs(Hook):
         file = runner.cfg.get("load_from") or f"that was found in {runner.work_dir}"
         source = f"The checkpoint {file}"
         if not runner.cfg.get("resume") and is_foreign(model, checkpoint):
+            if is_cut(runner.model):
+                raise InputError(
+                    f"{source} is in a layout of others, which FSDP does not load; turn it into "
+                    f"ours with `mmdcls convert` first."
+                )
             checkpoint["state_dict"], report = weights_for(model, checkpoint, file)
             runner.logger.info(str(report))
         given = weights_of(checkpoint)

@@ -15,12 +15,16 @@ from mmdcls.registry import STRATEGIES
 AMP = ("AmpOptimWrapper", "mmdcls.AmpOptimWrapper")
 
 
+def is_cut(model: nn.Module) -> bool:
+    return isinstance(model, FullyShardedDataParallel)
+
+
 def whole_parameters(model: nn.Module) -> AbstractContextManager:
     """Within it, cut parameters have all their values; changes to them are kept.
 
     All processes must enter it together.
     """
-    if isinstance(model, FullyShardedDataParallel):
+    if is_cut(model):
         return FullyShardedDataParallel.summon_full_params(model)
     return nullcontext()
 
