@@ -1,9 +1,10 @@
 from .amp import CpuAmpOptimWrapper, amp_optim_wrapper
 from .check_checkpoint import check_pretrained
-from .check_config import check_config
+from .check_config import check_config, nodes
 from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
+from .fsdp import FSDPStrategy, whole_parameters
 from .param_groups import DclsOptimWrapperConstructor
 
 __all__ = [
@@ -11,9 +12,12 @@ __all__ = [
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "FSDPStrategy",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",
     "naming_empty_data",
+    "nodes",
     "watch",
+    "whole_parameters",
 ]

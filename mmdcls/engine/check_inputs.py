@@ -23,7 +23,9 @@ class CheckInputs(Hook):
         self.worked = False  # whether an iteration of training or testing came to its end
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        given, wanted = weights_of(checkpoint), unwrapped(runner.model).state_dict()
+        given = weights_of(checkpoint)
+        # A strategy may have cut the model up.
+        wanted = getattr(runner, "model_state", None) or unwrapped(runner.model).state_dict()
         file = runner.cfg.get("load_from") or f"that was found in {runner.work_dir}"
         source = f"The checkpoint {file}"
         if runner.cfg.get("resume"):

@@ -4,6 +4,8 @@ from mmengine.runner import Runner
 from mmdcls.dcls import ElementPositions
 from mmdcls.registry import HOOKS
 
+from .fsdp import whole_parameters
+
 
 @HOOKS.register_module()
 class ClampPositions(Hook):
@@ -21,6 +23,7 @@ class ClampPositions(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        for module in runner.model.modules():
-            if isinstance(module, ElementPositions):
-                module.clamp_positions_()
+        with whole_parameters(runner.model):
+            for module in runner.model.modules():
+                if isinstance(module, ElementPositions):
+                    module.clamp_positions_()

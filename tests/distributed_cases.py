@@ -1,0 +1,142 @@
+"""Short trainings of the demo, alike for any number of processes; run by tests/test_distributed.py.
+
+    torchrun --nproc-per-node 2 tests/distributed_cases.py CONFIG FOLDER CASE...
+
+trains the cases one after another and leaves FOLDER/CASE/seen_RANK.json beside each checkpoint.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from catalogue import leaf_of
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, init_default_scope
+
+from mmdcls.launch import build_runner
+
+ITERATIONS = 20
+# Images of one iteration, over all processes; the files are enough for several.
+BATCH, IMAGES, SIDE = 4, 12, 64
+ACCUMULATED = 3
+
+# What differs from training with positions per block, nothing frozen and nothing recomputed.
+SHARED = {"model.backbone.share_positions": True}
+CHECKPOINTING = {"model.backbone.with_cp": True}
+FROZEN = {"model.backbone.frozen_stages": 2}
+# The last two of the 20 iterations make a smaller step of their own.
+ACCUMULATION = {"optim_wrapper.accumulative_counts": ACCUMULATED}
+TOGETHER = {**SHARED, **CHECKPOINTING, **FROZEN, **ACCUMULATION}
+# The published schedule's rule for weights, by depth and by shape.
+BY_DEPTH = {
+    "optim_wrapper.paramwise_cfg": dict(decay_rate=0.7, num_layers=6),
+    "optim_wrapper.optimizer.weight_decay": 1.0,
+}
+FLEXIBLE = {"runner_type": "FlexibleRunner"}
+FSDP = {**FLEXIBLE, "strategy": dict(type="mmdcls.FSDPStrategy")}
+CASES = dict(
+    plain={},
+    shared=SHARED,
+    checkpointing=CHECKPOINTING,
+    frozen=FROZEN,
+    accumulation=ACCUMULATION,
+    together=TOGETHER,
+    by_depth={**TOGETHER, **BY_DEPTH},
+    flexible={**TOGETHER, **FLEXIBLE},
+    fsdp={**TOGETHER, **BY_DEPTH, **FSDP},
+    fsdp_shared={**SHARED, **FSDP},
+)
+
+
+@HOOKS.register_module()
+class Seen(Hook):
+    """Keeps the names of the images of every iteration, and how the model was wrapped."""
+
+    def __init__(self) -> None:
+        self.names = []
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        self.names.append([Path(sample.img_path).stem for sample in data_batch["data_samples"]])
+
+    def after_train(self, runner) -> None:
+        found = dict(
+            names=self.names,
+            wrapper=type(runner.model).__name__,
+            finds_unused=getattr(runner.model, "find_unused_parameters", None),
+        )
+        Path(runner.work_dir, f"seen_{get_rank()}.json").write_text(json.dumps(found))
+
+
+def write_config(folder: Path) -> Path:
+    """The demo, small, with its data, for BATCH images in one process."""
+    write_images(folder / "data")
+    cfg = Config.fromfile(leaf_of("demo", "upernet"))
+    heads = dict(channels=16, norm_cfg=dict(type="GN", num_groups=4))
+    widths = [8, 8, 16, 16]
+    # The mean of the halves of a batch is that of the batch for losses that are means over pixels,
+    # or over images of one size; the demo's Lovasz loss, of all pixels together, is not.
+    losses = [
+        dict(type="CrossEntropyLoss", loss_weight=1.0),
+        dict(type="LovaszLoss", per_image=True, loss_weight=1.0),
+    ]
+    options = {
+        "model.data_preprocessor.size": (SIDE, SIDE),
+        "model.backbone.arch": dict(depths=[1, 2, 2, 1], channels=widths),
+        "model.backbone.kernel_size": 7,
+        "model.backbone.kernel_count": 5,
+        "model.backbone.interpolation": "gaussian",
+        "model.backbone.share_positions": False,
+        "model.decode_head": dict(in_channels=widths, loss_decode=losses, **heads),
+        "model.auxiliary_head": dict(in_channels=widths[2], **heads),
+        "train_dataloader.dataset.data_root": str(folder / "data"),
+        "val_dataloader.dataset.data_root": str(folder / "data"),
+        "train_dataloader.batch_size": BATCH,
+        "train_cfg.max_iters": ITERATIONS,
+        "train_cfg.val_interval": 10 * ITERATIONS,
+        "default_hooks.checkpoint.interval": ITERATIONS,
+        "log_level": "WARNING",
+    }
+    cfg.merge_from_dict(options)
+    # Every process would draw its own augmentations.
+    load = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")]
+    cfg.train_dataloader.dataset.pipeline = [*load, dict(type="PackSegInputs")]
+    cfg.param_scheduler = cfg.param_scheduler[:1]
+    cfg.dump(folder / "small.py")
+    return folder / "small.py"
+
+
+def write_images(root: Path) -> None:
+    """Images unlike each other: a batch that lacks one, or has it twice, gives other gradients."""
+    random = np.random.default_rng(0)
+    for split in ("training", "validation"):
+        for kind in ("images", "annotations"):
+            (root / kind / split).mkdir(parents=True)
+        for index in range(IMAGES):
+            blocks = random.integers(0, 3, (4, 4), dtype=np.uint8)
+            labels = blocks.repeat(SIDE // 4, 0).repeat(SIDE // 4, 1)
+            noise = random.integers(0, 60, (SIDE, SIDE, 3), dtype=np.uint8)
+            cv2.imwrite(str(root / f"images/{split}/{index}.png"), noise + 60 * labels[..., None])
+            cv2.imwrite(str(root / f"annotations/{split}/{index}.png"), labels)
+
+
+def train(config: Path, folder: Path, case: str, launcher: str) -> None:
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(CASES[case])
+    cfg.launcher, cfg.work_dir = launcher, str(folder / case)
+    cfg.train_dataloader.batch_size //= int(os.environ.get("WORLD_SIZE", "1"))
+    # Runners of one process share visualisers of one name.
+    cfg.visualizer.name = f"{folder.name}_{case}"
+    init_default_scope(cfg.default_scope)
+    runner = build_runner(cfg)
+    runner.register_hook(Seen())
+    runner.train()
+
+
+if __name__ == "__main__":
+    for case in sys.argv[3:]:
+        train(Path(sys.argv[1]), Path(sys.argv[2]), case, "pytorch")
