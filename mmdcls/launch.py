@@ -8,11 +8,19 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from torch.utils.data import DataLoader
 
-from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
+from mmdcls.engine import (
+    CheckInputs,
+    check_config,
+    check_pretrained,
+    naming_empty_data,
+    watch,
+    weights_of,
+)
 from mmdcls.errors import InputError
 from mmdcls.processes import join_processes_on_cpu, rank_of
 
@@ -60,6 +68,15 @@ class CheckingRunner(CheckedData, Runner):
     pass
 
 
+class PlainNames(Hook):
+    """Keep DDPStrategy from prefixing every name in its checkpoints, which Runner does not do."""
+
+    priority = "VERY_HIGH"
+
+    def before_save_checkpoint(self, runner: FlexibleRunner, checkpoint: dict) -> None:
+        checkpoint["state_dict"] = weights_of(checkpoint)
+
+
 class CheckingFlexibleRunner(CheckedData, FlexibleRunner):
     """Builds its model at once, as Runner does: one that cannot be built leaves no files.
 
@@ -68,6 +85,7 @@ class CheckingFlexibleRunner(CheckedData, FlexibleRunner):
 
     def __init__(self, *arguments, **options) -> None:
         super().__init__(*arguments, **options)
+        self.register_hook(PlainNames())
         self.model = self.strategy.build_model(self.model)
         self.model_state = {k: v.to("meta") for k, v in self.model.state_dict().items()}
 

@@ -6,13 +6,12 @@ trains the cases one after another and leaves FOLDER/CASE/seen_RANK.json beside 
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-from catalogue import CONFIGS, leaf_of
+from catalogue import leaf_of
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -32,8 +31,19 @@ FROZEN = {"model.backbone.frozen_stages": 2}
 # The last two of the 20 iterations make a smaller step of their own.
 ACCUMULATION = {"optim_wrapper.accumulative_counts": ACCUMULATED}
 TOGETHER = {**SHARED, **CHECKPOINTING, **FROZEN, **ACCUMULATION}
-FLEXIBLE = {"runner_type": "FlexibleRunner", "strategy": dict(type="DDPStrategy")}
-CUT = Config.fromfile(CONFIGS / "_base_/strategies/fsdp.py").to_dict()
+# AdamW, the demo's optimiser, does not see a gradient of the wrong size; this one does.
+SGD = {
+    "optim_wrapper.optimizer": dict(
+        _delete_=True, type="SGD", lr=0.05, momentum=0.9, weight_decay=0.05
+    )
+}
+# Groups that depend on depth and on shape, with a decay that shows.
+BY_DEPTH = {
+    "optim_wrapper.paramwise_cfg": dict(decay_rate=0.7, num_layers=6),
+    "optim_wrapper.optimizer.weight_decay": 1.0,
+}
+FLEXIBLE = {"runner_type": "FlexibleRunner"}
+FSDP = {**FLEXIBLE, "strategy": dict(type="mmdcls.FSDPStrategy")}
 CASES = dict(
     plain={},
     shared=SHARED,
@@ -41,9 +51,16 @@ CASES = dict(
     frozen=FROZEN,
     accumulation=ACCUMULATION,
     together=TOGETHER,
+    together_sgd={**TOGETHER, **SGD},
+    by_depth={**SHARED, **BY_DEPTH},
+    flexible={**TOGETHER, **SGD, **FLEXIBLE},
+    fsdp={**TOGETHER, **SGD, **FSDP},
+    fsdp_by_depth={**SHARED, **BY_DEPTH, **FSDP},
 )
-# What one process does as in the case named after the dash.
-STRATEGY_CASES = {"flexible-together": {**FLEXIBLE, **TOGETHER}, "fsdp-shared": {**CUT, **SHARED}}
+# The case of the plain Runner that one of FlexibleRunner shall equal.
+RUNNER_CASES = dict(flexible="together_sgd", fsdp="together_sgd", fsdp_by_depth="by_depth")
+# These stop after nine iterations, three steps where gradients are accumulated, and are resumed.
+RESUMED = dict.fromkeys(RUNNER_CASES, 9)
 
 
 @HOOKS.register_module()
@@ -60,7 +77,7 @@ class Seen(Hook):
         found = dict(
             names=self.names,
             wrapper=type(runner.model).__name__,
-            finds_unused=getattr(runner.model, "find_unused_parameters", None),
+            finds_unused_parameters=getattr(runner.model, "find_unused_parameters", None),
         )
         Path(runner.work_dir, f"seen_{get_rank()}.json").write_text(json.dumps(found))
 
@@ -116,19 +133,28 @@ def write_images(root: Path) -> None:
             cv2.imwrite(str(root / f"annotations/{split}/{index}.png"), labels)
 
 
-def train(config: Path, folder: Path, case: str, launcher: str) -> None:
+def case_config(config: Path, case: str, work_dir: Path, processes: int) -> Config:
     cfg = Config.fromfile(config)
-    cfg.merge_from_dict((CASES | STRATEGY_CASES)[case])
-    cfg.launcher, cfg.work_dir = launcher, str(folder / case)
-    cfg.train_dataloader.batch_size //= int(os.environ.get("WORLD_SIZE", "1"))
+    cfg.merge_from_dict(CASES[case])
+    cfg.train_dataloader.batch_size //= processes
+    cfg.work_dir = str(work_dir)
     # Runners of one process share visualisers of one name.
-    cfg.visualizer.name = f"{folder.name}_{case}"
+    cfg.visualizer.name = f"{work_dir.parent.name}_{case}"
+    return cfg
+
+
+def train(cfg: Config, launcher: str, halt: int | None = None) -> None:
+    cfg.launcher = launcher
     init_default_scope(cfg.default_scope)
-    runner = build_runner(cfg)
-    runner.register_hook(Seen())
-    runner.train()
+    for end in filter(None, (halt, ITERATIONS)):
+        cfg.train_cfg.max_iters = end
+        cfg.resume = halt is not None and end > halt
+        runner = build_runner(cfg)
+        runner.register_hook(Seen())
+        runner.train()
 
 
 if __name__ == "__main__":
     for case in sys.argv[3:]:
-        train(Path(sys.argv[1]), Path(sys.argv[2]), case, "pytorch")
+        cfg = case_config(Path(sys.argv[1]), case, Path(sys.argv[2], case), processes=2)
+        train(cfg, "pytorch", RESUMED.get(case))

@@ -1,7 +1,8 @@
-"""Several processes do what one does with the batches of all; without GPUs, by gloo."""
+"""Several processes, on one machine and on two, train as one does: DDP and FSDP by gloo on CPUs."""
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,56 +12,55 @@ import distributed_cases as cases
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
+from torch import Tensor
 
 from mmdcls import launch
 from mmdcls.errors import InputError
-from mmdcls.processes import join_processes_on_cpu
+from mmdcls.launch import build_runner
 
 ROOT = Path(__file__).resolve().parent.parent
-# Sums over a batch are made in another order, and 20 steps of AdamW carry that on.
-TOLERANCE = dict(rtol=0, atol=1e-5)
-# As srun does it: every task has the whole command, and its number in its environment.
-FAKE_SRUN = """#!/usr/bin/env bash
-printf '%s\\n' "$@" > "$(dirname "$0")/arguments"
-while [[ "$1" == --* ]]; do shift; done
-for task in 0 1; do
-    SLURM_PROCID=$task SLURM_LOCALID=$task SLURM_NTASKS=2 SLURM_NODELIST=here "$@" &
-    tasks+=($!)
-done
-for task in "${tasks[@]}"; do wait "$task" || exit 1; done
-"""
-FAKE_SCONTROL = "#!/usr/bin/env bash\necho 127.0.0.1\n"
+ITERATIONS = cases.ITERATIONS
+# float32 adds the halves of a batch in another order; a few 1e-7 a step, over twenty steps.
+TOLERANCE = 1e-5
 
 
-def free_port() -> str:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+        return probe.getsockname()[1]
 
 
-def environment(**variables: str) -> dict[str, str]:
+def start(*command, **variables) -> subprocess.Popen:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", **variables}
-
-
-def started(command: list[object], **variables: str) -> subprocess.Popen:
+    own = dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", PATH=path)
     return subprocess.Popen(
-        list(map(str, command)),
-        env=environment(**variables),
-        text=True,
+        [str(part) for part in command],
+        env={**os.environ, **own, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
-def finished(*processes: subprocess.Popen) -> None:
-    outputs = [process.communicate()[0] for process in processes]
-    assert not any(process.returncode for process in processes), "\n".join(outputs)
+def finish(process: subprocess.Popen) -> str:
+    """Its output; a process that hangs is killed."""
+    try:
+        output, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    return output
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    file = folder / f"iter_{cases.ITERATIONS}.pth"
-    return torch.load(file, weights_only=True)["state_dict"]
+def weights(work_dir: Path) -> dict[str, Tensor]:
+    path = work_dir / f"iter_{ITERATIONS}.pth"
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def assert_same_training(expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=TOLERANCE, msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -69,110 +69,142 @@ def config(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(config) -> Path:
-    """Every case in one process, with the batch of all."""
-    folder = config.parent / "alone"
-    for case in cases.CASES:
-        cases.train(config, folder, case, "none")
-    return folder
+def one(config):
+    """The work dir of a case trained by one process with all the images of an iteration."""
+
+    def trained(case: str) -> Path:
+        case = cases.RUNNER_CASES.get(case, case)
+        work_dir = config.parent / "one" / case
+        if not work_dir.exists():
+            cases.train(cases.case_config(config, case, work_dir, processes=1), "none")
+        return work_dir
+
+    return trained
 
 
 @pytest.fixture(scope="module")
-def together(config) -> Path:
-    """Every case in two processes, with half of the batch each."""
-    folder = config.parent / "together"
-    every = [*cases.CASES, *cases.STRATEGY_CASES]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2]
-    port = ["--master-port", free_port()]
-    finished(started([*torchrun, *port, cases.__file__, config, folder, *every]))
+def two(config) -> Path:
+    """The folder with the work dirs of all cases, trained by two processes that start once."""
+    folder = config.parent / "two"
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
+    script = ROOT / "tests" / "distributed_cases.py"
+    port = f"--master-port={free_port()}"
+    process = start(*torchrun, port, script, config, folder, *cases.CASES)
+    output = finish(process)
+    assert process.returncode == 0, output[-5000:]
     return folder
 
 
-def assert_same(found: dict, expected: dict) -> None:
-    torch.testing.assert_close(found, expected, **TOLERANCE)
+@pytest.mark.parametrize("case", cases.CASES)
+def test_two_processes_train_as_one_with_twice_the_batch(case, one, two):
+    assert_same_training(weights(one(case)), weights(two / case))
 
 
-@pytest.mark.parametrize("case", [*cases.CASES, *cases.STRATEGY_CASES])
-def test_two_processes_learn_what_one_learns(case, alone, together):
-    assert_same(weights(together / case), weights(alone / case.rpartition("-")[2]))
+@pytest.mark.parametrize("case", sorted(set(cases.CASES) - set(cases.RUNNER_CASES)))
+def test_training_moves_what_learns_by_far_more_than_the_tolerance(case, config, one):
+    cfg = cases.case_config(config, case, one(case), processes=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(cfg.randomness.seed)
+        model = MODELS.build(dict(cfg.model, _scope_="mmseg"))
+        model.init_weights()
+    trained = weights(one(case))
+    for name, parameter in model.named_parameters():
+        moved = (trained[name] - parameter).abs().max()
+        assert moved > 10 * TOLERANCE if parameter.requires_grad else True, (name, moved)
 
 
-@pytest.mark.parametrize("case", [*cases.CASES, *cases.STRATEGY_CASES])
-def test_two_processes_share_the_images_of_one(case, alone, together):
-    def names(file: Path) -> list[list[str]]:
-        return json.loads(file.read_text())["names"]
-
-    expected = names(alone / case.rpartition("-")[2] / "seen_0.json")
-    parts = [names(together / case / f"seen_{rank}.json") for rank in (0, 1)]
-    assert len(expected) == cases.ITERATIONS
-    for whole, first, second in zip(expected, *parts, strict=True):
-        assert len(first) == len(second) == cases.BATCH // 2
-        assert sorted(first + second) == sorted(whole)
-
-
-def test_no_search_for_unused_parameters_is_needed(together):
-    for case in [*cases.CASES, "flexible-together"]:
-        found = json.loads((together / case / "seen_1.json").read_text())
-        assert found["wrapper"] == "MMDistributedDataParallel"
-        assert found["finds_unused"] is False
-
-
-def test_training_learns_and_the_cases_differ(alone):
-    first = weights(alone / "plain")
-    for case in ("frozen", "accumulation"):
-        other = weights(alone / case)
-        assert max((first[key] - other[key]).abs().max() for key in first) > 1e-3
-
-
-def options(**more: object) -> list[str]:
-    every = {"train_dataloader.batch_size": cases.BATCH // 2, **more}
-    return ["--cfg-options", *(f"{key}={value}" for key, value in every.items())]
-
-
-def test_two_machines_train_by_dist_train(config, alone, tmp_path):
-    script, port = ROOT / "tools/dist_train.sh", free_port()
-    command = [script, config, 1, "--work-dir", tmp_path, *options(**cases.TOGETHER)]
-    finished(*(started(command, NNODES="2", NODE_RANK=rank, PORT=port) for rank in "01"))
-    assert_same(weights(tmp_path), weights(alone / "together"))
-    assert len(list(tmp_path.rglob("*.pth"))) == 1
-
-
-def test_slurm_trains_with_the_arguments_that_people_know(config, alone, tmp_path):
-    for name, text in dict(srun=FAKE_SRUN, scontrol=FAKE_SCONTROL).items():
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    script = ROOT / "tools/slurm_train.sh"
-    path = f"{tmp_path}:{environment()['PATH']}"
-    variables = dict(
-        GPUS="2", GPUS_PER_NODE="1", CPUS_PER_TASK="3", SRUN_ARGS="--exclusive --qos=a"
-    )
-    flexible = {"runner_type": "FlexibleRunner", "strategy.type": "DDPStrategy"}
-    command = [script, "part", "job", config, "--work-dir", tmp_path / "work", *options(**flexible)]
-    finished(started(command, PATH=path, MASTER_PORT=free_port(), **variables))
-    given = (tmp_path / "arguments").read_text().split("\n")
-    for argument in (
-        *("--partition=part", "--job-name=job", "--ntasks=2", "--ntasks-per-node=1"),
-        *("--gres=gpu:1", "--cpus-per-task=3", "--exclusive", "--qos=a"),
+@pytest.mark.parametrize("case", sorted(set(cases.CASES) - set(cases.RESUMED)))
+def test_in_every_iteration_two_processes_share_the_images_of_one(case, one, two):
+    (whole,) = seen(one(case))
+    halves = seen(two / case)
+    assert len(whole["names"]) == ITERATIONS and len(halves) == 2
+    for names, first, second in zip(
+        whole["names"], *(half["names"] for half in halves), strict=True
     ):
-        assert argument in given
-    assert_same(weights(tmp_path / "work"), weights(alone / "plain"))
+        assert len(first) == len(second) and sorted(names) == sorted(first + second)
 
 
-def test_norms_that_need_gpus_are_refused_with_what_to_do_instead(config, tmp_path):
-    cfg = Config.fromfile(config)
-    cfg.model.decode_head.norm_cfg = dict(type="SyncBN", requires_grad=True)
-    cfg.launcher, cfg.work_dir = "pytorch", str(tmp_path / "work")
-    with pytest.raises(SystemExit, match=r"model\.decode_head\.norm_cfg\.type=BN"):
-        launch.run(cfg, "train")
+@pytest.mark.parametrize("case", cases.CASES)
+def test_the_model_is_wrapped_without_a_search_for_unused_parameters(case, two):
+    for found in seen(two / case):
+        kind = "FullySharded" if "fsdp" in case else "Distributed"
+        assert found["wrapper"] == f"MM{kind}DataParallel"
+        assert not found["finds_unused_parameters"]
+
+
+def seen(work_dir: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(work_dir.glob("seen_*.json"))]
+
+
+def test_optimiser_groups_of_cut_parameters_are_those_of_whole_ones(one, two):
+    def groups(folder: Path) -> dict:
+        state = torch.load(folder / f"iter_{ITERATIONS}.pth", weights_only=True)["optimizer"]
+        keys = ("lr", "weight_decay")
+        return {
+            g["group_name"]: [*(g[k] for k in keys), len(g["params"])]
+            for g in state["param_groups"]
+        }
+
+    expected = groups(one("by_depth"))
+    assert len({tuple(values) for values in expected.values()}) > 4
+    assert groups(two / "fsdp_by_depth") == expected
+
+
+def test_two_machines_train_as_one_process_and_the_first_alone_writes(config, one, tmp_path):
+    case = "together_sgd"
+    for node in range(2):
+        cfg = cases.case_config(config, case, tmp_path / str(node), processes=2)
+        cfg.dump(tmp_path / f"{node}.py")
+    port = str(free_port())
+    nodes = [
+        start(
+            *(ROOT / "tools/dist_train.sh", tmp_path / f"{node}.py", 1),
+            **dict(NNODES="2", NODE_RANK=str(node), MASTER_ADDR="127.0.0.1", PORT=port),
+        )
+        for node in range(2)
+    ]
+    outputs = [finish(node) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)[-5000:]
+    assert_same_training(weights(one(case)), weights(tmp_path / "0"))
+    assert not list((tmp_path / "1").rglob("*.pth"))
+
+
+def test_when_one_process_fails_all_end_and_its_sentence_is_shown(config, tmp_path):
+    cfg = cases.case_config(config, "plain", tmp_path / "work", processes=2)
+    data = Path(shutil.copytree(cfg.train_dataloader.dataset.data_root, tmp_path / "data"))
+    # In order, the second image is the second process's first.
+    names = sorted(path.name for path in (data / "images/training").iterdir())
+    (data / "images/training" / names[1]).write_bytes(b"")
+    cfg.train_dataloader.update(batch_size=1, sampler=dict(type="InfiniteSampler", shuffle=False))
+    cfg.train_dataloader.dataset.data_root = str(data)
+    cfg.dump(tmp_path / "broken.py")
+    script = ROOT / "tools/dist_train.sh"
+    process = start(script, tmp_path / "broken.py", 2, PORT=str(free_port()))
+    output = finish(process)
+    assert process.returncode != 0
+    assert f"{names[1]} cannot be read" in output
     assert not (tmp_path / "work").exists()
 
 
-def test_a_process_that_srun_did_not_start_says_so(config, monkeypatch):
-    monkeypatch.delenv("SLURM_PROCID", raising=False)
+@pytest.fixture
+def without_gpu(monkeypatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+
+
+def test_synchronised_norms_without_gpus_are_refused_with_the_options_that_help(without_gpu):
+    cfg = Config.fromfile(next((ROOT / "configs/upernet").glob("*tiny_*.py")))
+    cfg.launcher = "pytorch"
+    options = "model.decode_head.norm_cfg.type=BN model.auxiliary_head.norm_cfg.type=BN"
+    with pytest.raises(ValueError, match=options):
+        build_runner(cfg)
+
+
+@pytest.mark.parametrize(("launcher", "word"), [("slurm", "srun"), ("mpi", "mpirun")])
+def test_a_launcher_that_did_not_start_the_process_is_refused(launcher, word, config, without_gpu):
     cfg = Config.fromfile(config)
-    cfg.launcher = "slurm"
-    with pytest.raises(InputError, match="SLURM_PROCID is not set"):
-        join_processes_on_cpu(cfg)
+    cfg.launcher = launcher
+    with pytest.raises(ValueError, match=word):
+        build_runner(cfg)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

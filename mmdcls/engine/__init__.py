@@ -1,6 +1,6 @@
 from .amp import CpuAmpOptimWrapper, amp_optim_wrapper
 from .anneal_sigma import AnnealSigma
-from .check_checkpoint import check_pretrained
+from .check_checkpoint import check_pretrained, weights_of
 from .check_config import check_config, nodes
 from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
@@ -27,5 +27,6 @@ __all__ = [
     "naming_empty_data",
     "nodes",
     "watch",
+    "weights_of",
     "whole_parameters",
 ]
