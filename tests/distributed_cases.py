@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from catalogue import leaf_of
+from catalogue import CONFIGS, leaf_of
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -43,7 +43,7 @@ BY_DEPTH = {
     "optim_wrapper.optimizer.weight_decay": 1.0,
 }
 FLEXIBLE = {"runner_type": "FlexibleRunner"}
-FSDP = {**FLEXIBLE, "strategy": dict(type="mmdcls.FSDPStrategy")}
+FSDP = Config.fromfile(CONFIGS / "_base_/strategies/fsdp.py").to_dict()
 CASES = dict(
     plain={},
     shared=SHARED,

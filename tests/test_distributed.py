@@ -7,15 +7,18 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import distributed_cases as cases
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmdcls import launch
+from mmdcls.engine import Repulsion
 from mmdcls.errors import InputError
 from mmdcls.launch import build_runner
 
@@ -218,3 +221,14 @@ def test_only_the_first_process_takes_files_back(rank, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="no"):
         launch.run(Config(dict(launcher="pytorch", work_dir=str(tmp_path / "work"))), "train")
     assert (tmp_path / "work").exists() == (rank == 1)
+
+
+def test_repulsion_of_cut_positions_is_refused():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        model = FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu"))
+        with pytest.raises(InputError, match="FSDP cuts them up"):
+            Repulsion().before_train(SimpleNamespace(model=model))
+    finally:
+        torch.distributed.destroy_process_group()
