@@ -8,12 +8,21 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 from torch.utils.data import DataLoader
 
-from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
+from mmdcls.engine import (
+    CheckInputs,
+    check_config,
+    check_pretrained,
+    naming_empty_data,
+    watch,
+    weights_of,
+)
 from mmdcls.errors import InputError, TrainingError
+from mmdcls.processes import join_processes_on_cpu, rank_of
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -44,24 +53,51 @@ def load_config(arguments: argparse.Namespace) -> Config:
     return cfg
 
 
-class CheckingRunner(Runner):
-    """A Runner that looks at its data sets before any worker process has a copy of them."""
+class CheckedData:
+    """Of a runner: look at data sets before any worker process has a copy of them."""
 
-    @staticmethod
-    def build_dataloader(dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
+    @classmethod
+    def build_dataloader(cls, dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
         with naming_empty_data(dataloader):
-            loader = Runner.build_dataloader(dataloader, *arguments, **options)
+            loader = super().build_dataloader(dataloader, *arguments, **options)
         watch(loader.dataset)
         return loader
+
+
+class CheckingRunner(CheckedData, Runner):
+    pass
+
+
+class PlainNames(Hook):
+    """Keep DDPStrategy from prefixing every name in its checkpoints, which Runner does not do."""
+
+    priority = "VERY_HIGH"
+
+    def before_save_checkpoint(self, runner: FlexibleRunner, checkpoint: dict) -> None:
+        checkpoint["state_dict"] = weights_of(checkpoint)
+
+
+class CheckingFlexibleRunner(CheckedData, FlexibleRunner):
+    """Builds its model at once, as Runner does: one that cannot be built leaves no files.
+
+    model_state: the names and shapes of the whole model, which a strategy may cut up.
+    """
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.register_hook(PlainNames())
+        self.model = self.strategy.build_model(self.model)
+        self.model_state = {k: v.to("meta") for k, v in self.model.state_dict().items()}
 
 
 def run(cfg: Config, task: str) -> None:
     """Train or test. Bad input ends the program with a sentence and leaves no new files behind.
 
-    task: "train" or "test". Once an iteration has run, its files are kept.
+    task: "train" or "test". Once an iteration has run, its files are kept. Of several processes,
+    only the first, which writes nearly all files, takes them back.
     """
-    work_dir = Path(cfg.work_dir)
-    existing = {work_dir, *work_dir.rglob("*")} if work_dir.exists() else set()
+    work_dir, is_first = Path(cfg.work_dir), rank_of(cfg.get("launcher", "none")) == 0
+    existing = files_of(work_dir)
     runner, checks = None, CheckInputs()
     try:
         check_config(cfg, ("train", "val") if task == "train" else ("test",))
@@ -73,14 +109,25 @@ def run(cfg: Config, task: str) -> None:
         else:
             runner.test()
     except Exception as error:
-        if runner is None or (isinstance(error, InputError) and not checks.worked):
-            remove({work_dir, *work_dir.rglob("*")} - existing)
+        spoilt = runner is None or (isinstance(error, InputError) and not checks.worked)
+        if is_first and spoilt:
+            remove(files_of(work_dir) - existing)
         if isinstance(error, InputError):
             # From a worker process the sentence comes at the end of its traceback.
             raise SystemExit(str(error).rpartition("InputError: ")[2].strip()) from error
         if isinstance(error, TrainingError):
             raise SystemExit(str(error)) from error
         raise
+
+
+def files_of(work_dir: Path) -> set[Path]:
+    # Other processes may be removing them.
+    while work_dir.exists():
+        try:
+            return {work_dir, *work_dir.rglob("*")}
+        except FileNotFoundError:
+            continue
+    return set()
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -91,16 +138,13 @@ def remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     # Numbers below 1e-38, which GELU's gradient meets by chance, cost CPUs several times a step.
     torch.set_flush_denormal(True)
-    if cfg.get("launcher") == "pytorch" and not torch.accelerator.is_available():
+    if cfg.get("launcher", "none") != "none" and not torch.accelerator.is_available():
         join_processes_on_cpu(cfg)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else CheckingRunner.from_cfg(cfg)
-
-
-def join_processes_on_cpu(cfg: Config) -> None:
-    """Start gloo here: mmengine's own start, and its default wrapper, ask for a GPU per process."""
-    cfg.env_cfg.dist_cfg = dict(backend="gloo")
-    cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None))
-    torch.distributed.init_process_group("gloo")
+    if "runner_type" not in cfg:
+        return CheckingRunner.from_cfg(cfg)
+    if cfg.runner_type == "FlexibleRunner":
+        return CheckingFlexibleRunner.from_cfg(cfg)
+    return RUNNERS.build(cfg)

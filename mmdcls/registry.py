@@ -4,6 +4,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
@@ -17,6 +18,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 )
 OPTIM_WRAPPERS = Registry(
     "optim wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope="mmdcls", locations=["mmdcls.engine"]
+)
+STRATEGIES = Registry(
+    "strategy", parent=MMENGINE_STRATEGIES, scope="mmdcls", locations=["mmdcls.engine"]
 )
 WEIGHT_INITIALIZERS = Registry(
     "weight initializer",

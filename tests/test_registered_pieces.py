@@ -208,6 +208,8 @@ PIECES = {
         train,
     ),
     "StopOnNonFinite": NO_OPTIONS,
+    # Works among processes, where it is tested.
+    "FSDPStrategy": Piece({}, {}, ignore),
     "PositionHealth": Piece(
         {},
         dict(
@@ -260,6 +262,7 @@ PIECES = {
         dict(
             loss_scale=st.sampled_from(("dynamic", 512.0, 512, dict(init_scale=2.0))),
             dtype=st.sampled_from((None, "bfloat16")),
+            use_fsdp=FLAG,
             accumulative_counts=WHOLE,
             clip_grad=st.fixed_dictionaries(
                 {},

@@ -1,10 +1,11 @@
 from .amp import CpuAmpOptimWrapper, amp_optim_wrapper
 from .anneal_sigma import AnnealSigma
-from .check_checkpoint import check_pretrained
-from .check_config import check_config
+from .check_checkpoint import check_pretrained, weights_of
+from .check_config import check_config, nodes
 from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .clamp_positions import ClampPositions
+from .fsdp import FSDPStrategy, whole_parameters
 from .param_groups import DclsOptimWrapperConstructor
 from .position_health import PositionHealth
 from .pretrained import Pretrained
@@ -18,6 +19,7 @@ __all__ = [
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "FSDPStrategy",
     "PositionHealth",
     "Pretrained",
     "Repulsion",
@@ -27,5 +29,8 @@ __all__ = [
     "check_config",
     "check_pretrained",
     "naming_empty_data",
+    "nodes",
     "watch",
+    "weights_of",
+    "whole_parameters",
 ]

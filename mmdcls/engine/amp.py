@@ -30,26 +30,28 @@ class CpuAmpOptimWrapper(OptimWrapper):
 def amp_optim_wrapper(
     loss_scale: str | float | dict = "dynamic",
     dtype: str | None = None,
+    use_fsdp: bool = False,
     accumulative_counts: int = 1,
     clip_grad: dict | None = None,
     **others,
 ) -> OptimWrapper:
     """Mixed precision wherever training runs: mmengine's on accelerators, bfloat16 on CPU.
 
-    mmengine's AmpOptimWrapper refuses CPUs. There, loss_scale has no effect, and dtype must be
-    None or "bfloat16". Raises ValueError for arguments that do not fit.
+    mmengine's AmpOptimWrapper refuses CPUs. There, loss_scale and use_fsdp have no effect, and
+    dtype must be None or "bfloat16". Raises ValueError for arguments that do not fit.
     """
     if loss_scale != "dynamic" and not isinstance(loss_scale, dict):
         allowed = "above 0, or 'dynamic', or a dict of the options of torch's GradScaler"
         check_number("loss_scale", loss_scale, allowed, lambda value: value > 0)
     if dtype is not None:
         check_choice("dtype", dtype, DTYPES)
+    check_flag("use_fsdp", use_fsdp)
     check_whole("accumulative_counts", accumulative_counts, least=1)
     check_clipping(clip_grad)
     others |= dict(accumulative_counts=accumulative_counts, clip_grad=clip_grad)
     if torch.accelerator.is_available():
         scale = loss_scale if isinstance(loss_scale, (str, dict)) else float(loss_scale)
-        return AmpOptimWrapper(loss_scale=scale, dtype=dtype, **others)
+        return AmpOptimWrapper(scale, dtype, use_fsdp, **others)
     if dtype not in (None, "bfloat16"):
         raise ValueError(f"dtype={dtype!r}: mixed precision on CPU is 'bfloat16', or leave it out")
     return CpuAmpOptimWrapper(**others)

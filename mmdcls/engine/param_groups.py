@@ -61,7 +61,7 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         """Append one group for each combination of rate and weight decay, and log a table."""
         backbones = {
-            f"{name}." if name else "": child
+            without_wrappers(f"{name}." if name else ""): child
             for name, child in module.named_modules()
             if hasattr(child, "get_layer_depth")
         }
@@ -70,17 +70,24 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"decay_rate={self.decay_rate} needs a backbone with get_layer_depth, such as "
                 f"mmdcls.DclsConvNeXt, and {type(module).__name__} has none; use decay_rate=1"
             )
-        element_parameters = {
-            id(parameter)
+        elements = {
+            id(parameter): parameter
             for child in module.modules()
             if isinstance(child, ElementPositions)
             for parameter in (child.positions, child.sigma)
+            if parameter is not None
         }
+        if any(parameter.ndim == 1 for parameter in elements.values()):
+            raise ValueError(
+                "the parameters are cut into pieces without shape, so that weight decay cannot be "
+                "decided by shape; use strategy=dict(type='mmdcls.FSDPStrategy')"
+            )
         groups: dict[str, dict] = {}
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            is_element = id(parameter) in element_parameters
+            name = without_wrappers(name)
+            is_element = id(parameter) in elements
             layer, rate = self._layer_rate(name, backbones)
             if is_element:
                 rate *= self.position_lr_mult
@@ -151,6 +158,11 @@ def check_custom_keys(custom_keys: object, base_wd: float | None) -> None:
             check_multiplier(f"{where}.{name}", value)
         if "decay_mult" in custom and base_wd is None:
             raise ValueError(f"{where}.decay_mult needs a weight_decay in the optimizer")
+
+
+def without_wrappers(name: str) -> str:
+    """The parameter's name in the model, where torch has wrapped parts of it."""
+    return name.replace("_fsdp_wrapped_module.", "").replace("_checkpoint_wrapped_module.", "")
 
 
 def table(groups: dict[str, dict]) -> str:
