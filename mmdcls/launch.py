@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
 from mmdcls.errors import InputError
+from mmdcls.failures import sentence_of
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -45,7 +46,17 @@ def load_config(arguments: argparse.Namespace) -> Config:
 
 
 class CheckingRunner(Runner):
-    """A Runner that looks at its data sets before any worker process has a copy of them."""
+    """A Runner that looks at its data sets before any worker process has a copy of them.
+
+    mmengine's CheckpointHook is replaced by ours, which takes the same arguments.
+    """
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        hooks = dict(hooks or {})
+        checkpoint = hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
+        if isinstance(checkpoint, dict) and checkpoint["type"] == "CheckpointHook":
+            hooks["checkpoint"] = dict(checkpoint, type="mmdcls.CheckpointHook")
+        super().register_default_hooks(hooks)
 
     @staticmethod
     def build_dataloader(dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
@@ -75,9 +86,8 @@ def run(cfg: Config, task: str) -> None:
     except Exception as error:
         if runner is None or (isinstance(error, InputError) and not checks.worked):
             remove({work_dir, *work_dir.rglob("*")} - existing)
-        if isinstance(error, InputError):
-            # From a worker process the sentence comes at the end of its traceback.
-            raise SystemExit(str(error).rpartition("InputError: ")[2].strip()) from error
+        if sentence := sentence_of(error):
+            raise SystemExit(sentence) from error
         raise
 
 

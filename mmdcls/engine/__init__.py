@@ -3,11 +3,13 @@ from .check_checkpoint import check_pretrained
 from .check_config import check_config
 from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
+from .checkpoint_hook import CheckpointHook
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
 
 __all__ = [
     "CheckInputs",
+    "CheckpointHook",
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
