@@ -6,7 +6,9 @@ import re
 from mmdcls.errors import InputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-DIED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (.+?)\.|exited)")
+DIED = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (.+?)\.|exited)"
+)
 
 
 def sentence_of(error: BaseException) -> str | None:

@@ -3,16 +3,23 @@
 import argparse
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
+from mmdcls.engine import (
+    CheckInputs,
+    UnreadableFiles,
+    check_config,
+    check_pretrained,
+    naming_empty_data,
+    watch,
+)
 from mmdcls.errors import InputError
 from mmdcls.failures import sentence_of
 
@@ -51,6 +58,8 @@ class CheckingRunner(Runner):
     mmengine's CheckpointHook is replaced by ours, which takes the same arguments.
     """
 
+    policies: Sequence[UnreadableFiles] = ()
+
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         hooks = dict(hooks or {})
         checkpoint = hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
@@ -58,11 +67,19 @@ class CheckingRunner(Runner):
             hooks["checkpoint"] = dict(checkpoint, type="mmdcls.CheckpointHook")
         super().register_default_hooks(hooks)
 
-    @staticmethod
-    def build_dataloader(dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
+    def build_train_loop(self, loop: dict | BaseLoop) -> BaseLoop:
+        self.policies = [hook for hook in self.hooks if isinstance(hook, UnreadableFiles)]
+        try:
+            return super().build_train_loop(loop)
+        finally:
+            self.policies = []  # validation and tests skip nothing
+
+    def build_dataloader(self, dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
         with naming_empty_data(dataloader):
             loader = Runner.build_dataloader(dataloader, *arguments, **options)
         watch(loader.dataset)
+        for policy in self.policies:
+            policy.prepare(loader.dataset)
         return loader
 
 

@@ -6,6 +6,7 @@ from .check_inputs import CheckInputs
 from .checkpoint_hook import CheckpointHook
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
+from .unreadable_files import UnreadableFiles
 
 __all__ = [
     "CheckInputs",
@@ -13,6 +14,7 @@ __all__ = [
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "UnreadableFiles",
     "amp_optim_wrapper",
     "check_config",
     "check_pretrained",
