@@ -23,19 +23,21 @@ def sentence_of(error: BaseException) -> str | None:
             f"checkpoint is kept: make room, and train on with --resume."
         )
     if isinstance(error, RuntimeError) and (died := DIED.search(str(error))):
-        return dead_worker(died[1], died[2] or "no signal")
+        # Where torch finds the process gone, the signal that took it is in the cause.
+        known = died[2] or ((cause := DIED.search(str(error.__cause__))) and cause[2])
+        return dead_worker(died[1], known)
     return None
 
 
-def dead_worker(process: str, signal: str) -> str:
-    if "Bus error" in signal:
-        cause, remedy = "its shared memory ran out", "enlarge /dev/shm"
-    elif "Killed" in signal:
+def dead_worker(process: str, signal: str | None) -> str:
+    if signal and "Bus error" in signal:
+        cause, remedy = "because its shared memory ran out", "enlarge /dev/shm"
+    elif not signal or "Killed" in signal:
         cause, remedy = "most often because memory ran out", "free memory"
     else:
         cause, remedy = "by a fault in the code that loads images", "look into the system's log"
     return (
-        f"The worker process {process} of a data loader has died ({signal}), {cause}; {remedy}, or "
-        f"lower num_workers of the data loader (0 loads in the main process, and shows the fault), "
-        f"and train on with --resume."
+        f"The worker process {process} of a data loader has died ({signal or 'unknown signal'}), "
+        f"{cause}; {remedy}, or lower num_workers of the data loader (0 loads in the main process, "
+        f"and shows the fault), and train on with --resume."
     )

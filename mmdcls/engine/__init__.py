@@ -5,6 +5,7 @@ from .check_data import naming_empty_data, watch
 from .check_inputs import CheckInputs
 from .checkpoint_hook import CheckpointHook
 from .clamp_positions import ClampPositions
+from .exact_resume import ExactResume
 from .param_groups import DclsOptimWrapperConstructor
 from .unreadable_files import UnreadableFiles
 
@@ -14,6 +15,7 @@ __all__ = [
     "ClampPositions",
     "CpuAmpOptimWrapper",
     "DclsOptimWrapperConstructor",
+    "ExactResume",
     "UnreadableFiles",
     "amp_optim_wrapper",
     "check_config",
