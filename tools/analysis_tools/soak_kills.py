@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("work_dirs/soak/kills"))
     parsed = parser.parse_args(arguments)
     subprocess.run([sys.executable, TOOLS / "prepare_cells.py"], check=True)
+    parsed.out = parsed.out.resolve()
     shutil.rmtree(parsed.out, ignore_errors=True)
     parsed.out.mkdir(parents=True)
     config = small_config(parsed.out)
