@@ -3,25 +3,27 @@
 import argparse
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import FlexibleRunner, Runner
+from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 from torch.utils.data import DataLoader
 
 from mmdcls.engine import (
     CheckInputs,
+    UnreadableFiles,
     check_config,
     check_pretrained,
     naming_empty_data,
     watch,
     weights_of,
 )
-from mmdcls.errors import InputError, TrainingError
+from mmdcls.errors import InputError
+from mmdcls.failures import sentence_of
 from mmdcls.processes import join_processes_on_cpu, rank_of
 
 
@@ -53,18 +55,38 @@ def load_config(arguments: argparse.Namespace) -> Config:
     return cfg
 
 
-class CheckedData:
-    """Of a runner: look at data sets before any worker process has a copy of them."""
+class Checked:
+    """Of a runner: looks at its data sets before any worker process has a copy of them.
 
-    @classmethod
-    def build_dataloader(cls, dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
+    mmengine's CheckpointHook is replaced by ours, which takes the same arguments.
+    """
+
+    policies: Sequence[UnreadableFiles] = ()
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        hooks = dict(hooks or {})
+        checkpoint = hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
+        if isinstance(checkpoint, dict) and checkpoint["type"] == "CheckpointHook":
+            hooks["checkpoint"] = dict(checkpoint, type="mmdcls.CheckpointHook")
+        super().register_default_hooks(hooks)
+
+    def build_train_loop(self, loop: dict | BaseLoop) -> BaseLoop:
+        self.policies = [hook for hook in self.hooks if isinstance(hook, UnreadableFiles)]
+        try:
+            return super().build_train_loop(loop)
+        finally:
+            self.policies = []  # validation and tests skip nothing
+
+    def build_dataloader(self, dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
         with naming_empty_data(dataloader):
             loader = super().build_dataloader(dataloader, *arguments, **options)
         watch(loader.dataset)
+        for policy in self.policies:
+            policy.prepare(loader.dataset)
         return loader
 
 
-class CheckingRunner(CheckedData, Runner):
+class CheckingRunner(Checked, Runner):
     pass
 
 
@@ -77,7 +99,7 @@ class PlainNames(Hook):
         checkpoint["state_dict"] = weights_of(checkpoint)
 
 
-class CheckingFlexibleRunner(CheckedData, FlexibleRunner):
+class CheckingFlexibleRunner(Checked, FlexibleRunner):
     """Builds its model at once, as Runner does: one that cannot be built leaves no files.
 
     model_state: the names and shapes of the whole model, which a strategy may cut up.
@@ -112,11 +134,8 @@ def run(cfg: Config, task: str) -> None:
         spoilt = runner is None or (isinstance(error, InputError) and not checks.worked)
         if is_first and spoilt:
             remove(files_of(work_dir) - existing)
-        if isinstance(error, InputError):
-            # From a worker process the sentence comes at the end of its traceback.
-            raise SystemExit(str(error).rpartition("InputError: ")[2].strip()) from error
-        if isinstance(error, TrainingError):
-            raise SystemExit(str(error)) from error
+        if sentence := sentence_of(error):
+            raise SystemExit(sentence) from error
         raise
 
 

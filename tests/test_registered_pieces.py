@@ -208,6 +208,12 @@ PIECES = {
         train,
     ),
     "StopOnNonFinite": NO_OPTIONS,
+    # These two have to do with a Runner's files, and are tested there.
+    "CheckpointHook": Piece({}, {}, ignore),
+    "ExactResume": Piece({}, {}, ignore),
+    "UnreadableFiles": Piece(
+        {}, dict(policy=st.sampled_from(("stop", "skip")), interval=WHOLE), ignore
+    ),
     # Works among processes, where it is tested.
     "FSDPStrategy": Piece({}, {}, ignore),
     "PositionHealth": Piece(

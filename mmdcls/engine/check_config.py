@@ -1,7 +1,6 @@
 """What can be known of a config before a Runner is built and a work dir is made."""
 
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 
 from mmengine.config import Config
@@ -10,6 +9,8 @@ from mmengine.registry import Registry
 import mmdcls.models  # noqa: F401  registers what a config can name, as mmdcls.engine does
 from mmdcls import registry
 from mmdcls.errors import InputError
+
+from .whole_checkpoint import read_checkpoint
 
 
 def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
@@ -103,12 +104,9 @@ def check_path(
 
 def check_checkpoint(where: str, value: str | None) -> None:
     check_path(where, value, os.path.isfile)
-    if not value or "://" in value or zipfile.is_zipfile(value):
+    if not value or "://" in value:
         return
-    with open(value, "rb") as file:
-        pickled = file.read(1) == b"\x80"  # how torch < 1.6 wrote
-    if not pickled:
-        raise InputError(
-            f"{where}={value!r} is no checkpoint of torch, or only a part of one; download or copy "
-            f"it again."
-        )
+    try:
+        read_checkpoint(value)
+    except ValueError as fault:
+        raise InputError(f"{where}={value!r} {fault}; download or copy it again.") from fault

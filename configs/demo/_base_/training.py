@@ -17,7 +17,7 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=20, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=360),
+    checkpoint=dict(type="mmdcls.CheckpointHook", by_epoch=False, interval=360),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 # Lets Inferencers load what a Runner wrote: they open the checkpoint before they build the model.
