@@ -41,6 +41,11 @@ NAME = st.sampled_from(tuple(INTERPOLATIONS))
 RATE = st.floats(0, 1)
 
 
+def mostly(right: st.SearchStrategy) -> st.SearchStrategy:
+    # one_of would draw from each of the many branches of WRONG as often.
+    return st.sampled_from((right, right, right, WRONG)).flatmap(lambda chosen: chosen)
+
+
 class Piece(NamedTuple):
     """A registered piece as configs give it.
 
@@ -144,9 +149,9 @@ NO_OPTIONS = Piece({}, {}, train)
 OPTIMIZER = st.fixed_dictionaries(
     {},
     optional=dict(
-        type=st.one_of(st.sampled_from(("SGD", "AdamW", "Lion", torch.optim.Adam)), WRONG),
-        lr=st.one_of(RATE, WRONG),
-        weight_decay=st.one_of(RATE, WRONG),
+        type=mostly(st.sampled_from(("SGD", "AdamW", torch.optim.Adam))),
+        lr=mostly(RATE),
+        weight_decay=mostly(RATE),
     ),
 )
 CUSTOM_KEYS = st.dictionaries(
@@ -154,9 +159,7 @@ CUSTOM_KEYS = st.dictionaries(
     st.one_of(
         st.fixed_dictionaries(
             {},
-            optional=dict(
-                lr_mult=st.one_of(RATE, WRONG), decay_mult=st.one_of(RATE, WRONG), typo=RATE
-            ),
+            optional=dict(lr_mult=mostly(RATE), decay_mult=mostly(RATE), typo=RATE),
         ),
         WRONG,
     ),
@@ -247,16 +250,16 @@ PIECES = {
         dict(
             optim_wrapper_cfg=st.fixed_dictionaries(
                 dict(optimizer=OPTIMIZER),
-                optional=dict(type=st.one_of(st.just("mmdcls.AmpOptimWrapper"), WRONG)),
+                optional=dict(type=mostly(st.just("mmdcls.AmpOptimWrapper"))),
             ),
             paramwise_cfg=st.fixed_dictionaries(
                 {},
                 optional=dict(
-                    decay_rate=st.one_of(RATE, WRONG),
-                    decay_type=st.one_of(st.just("stage_wise"), WRONG),
-                    num_layers=st.one_of(WHOLE, WRONG),
-                    position_lr_mult=st.one_of(RATE, WRONG),
-                    custom_keys=st.one_of(CUSTOM_KEYS, WRONG),
+                    decay_rate=mostly(RATE),
+                    decay_type=mostly(st.just("stage_wise")),
+                    num_layers=mostly(WHOLE),
+                    position_lr_mult=mostly(RATE),
+                    custom_keys=mostly(CUSTOM_KEYS),
                     typo=RATE,
                 ),
             ),
@@ -273,11 +276,11 @@ PIECES = {
             clip_grad=st.fixed_dictionaries(
                 {},
                 optional=dict(
-                    type=st.one_of(st.sampled_from(("norm", "value")), WRONG),
-                    max_norm=st.one_of(RATE, WRONG),
-                    clip_value=st.one_of(RATE, WRONG),
-                    norm_type=st.one_of(WHOLE, WRONG),
-                    foreach=st.one_of(FLAG, WRONG),
+                    type=mostly(st.sampled_from(("norm", "value"))),
+                    max_norm=mostly(RATE),
+                    clip_value=mostly(RATE),
+                    norm_type=mostly(WHOLE),
+                    foreach=mostly(FLAG),
                     typo=RATE,
                 ),
             ),
@@ -331,7 +334,7 @@ def build_and_use(name: str, config: dict) -> None:
 @st.composite
 def configs(draw: st.DrawFn, piece: Piece) -> dict:
     chosen = draw(st.lists(st.sampled_from(sorted(piece.fields)), unique=True, max_size=4))
-    return piece.needed | {name: draw(st.one_of(piece.fields[name], WRONG)) for name in chosen}
+    return piece.needed | {name: draw(mostly(piece.fields[name])) for name in chosen}
 
 
 # A layer of conv_cfg is plain where the kernel has another size.
@@ -360,8 +363,8 @@ def test_it_works_or_a_sentence_names_the_field(name, piece):
 
     law()
     print(f"{name}: {tried['all']} configs tried, {tried['worked']} worked")
-    # All refused, or none, would say that the strategies look at one side only.
-    assert tried["all"] >= EXAMPLES / 2 and 0 < tried["worked"] < tried["all"]
+    # Nearly all refused, or none, would say that the strategies look at one side only.
+    assert tried["all"] >= EXAMPLES / 2 and tried["all"] / 20 < tried["worked"] < tried["all"]
 
 
 @pytest.mark.parametrize("name", PIECES)

@@ -23,6 +23,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         where_kernel_size: int | None = None,
         dcls_kernel_size: int | None = None,
         interpolation: str = "bilinear",
+        share_positions: bool = False,
         **others,
     ) -> nn.Module:
         """A DCLS layer where a network asks for a convolution, as conv_cfg.
@@ -38,6 +39,11 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         asked = per_axis("kernel_size", kernel_size, layer.axes, least=1)
         check_whole("kernel_count", kernel_count, least=1, most=LARGEST)
         get_interpolation(interpolation)
+        if share_positions is not False:
+            raise ValueError(
+                f"share_positions={share_positions!r} is refused: no module of the network could "
+                f"own the positions of its convolutions; leave it out of conv_cfg"
+            )
         for name, size in dict(
             where_kernel_size=where_kernel_size, dcls_kernel_size=dcls_kernel_size
         ).items():
