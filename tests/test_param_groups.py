@@ -96,6 +96,16 @@ def test_positions_and_sigma_have_their_own_rate_and_no_decay(share_positions, m
         assert found[name] == (pytest.approx(multiplier * plain[name][0]), 0)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_backbones_of_different_depth_have_rates_of_their_own(swapped):
+    depths = dict(a=(1, 1, 3, 1), b=(1, 1, 12, 1))
+    names = sorted(depths, reverse=swapped)
+    net = nn.ModuleDict({name: model(depths[name]).backbone for name in names})
+    found = settings(net, decay_rate=0.5, decay_type="layer_wise")
+    rates = {name: found[f"{name}.downsample_layers.0.0.weight"][0] for name in names}
+    assert rates == pytest.approx(dict(a=0.5**5, b=0.5**8))
+
+
 def test_matrices_decay_and_vectors_do_not():
     found = settings(model())
     for name, parameter in model().named_parameters():

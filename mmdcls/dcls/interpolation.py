@@ -23,9 +23,11 @@ def linear_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Tenso
     lower = position.detach().floor().clamp(max=max(len(cells) - 2, 0))
     fraction = position - lower
     # A kernel of a single cell has no upper neighbour.
-    neighbours = torch.cat((lower, lower + 1), -1)[..., : len(cells)].long()
+    neighbours = torch.cat((lower, lower + 1), -1)[..., : len(cells)].nan_to_num().long()
     split = torch.cat((1 - fraction, fraction), -1)[..., : len(cells)]
-    return split.new_zeros(*position.shape[:-1], len(cells)).scatter_add(-1, neighbours, split)
+    # Zeros, but NaN where the position is.
+    nothing = (0 * lower).expand(*lower.shape[:-1], len(cells))
+    return nothing.scatter_add(-1, neighbours, split)
 
 
 def triangle_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Tensor:

@@ -24,7 +24,8 @@ def element_shares(
                there is one, is in the first
 
     An element outside the kernel counts as standing on its border, and receives the gradient of
-    the border. Computed in float32 at least. Raises ValueError where the shapes do not fit.
+    the border, or none if it is infinitely far away. Where a position is NaN, so is every share.
+    Computed in float32 at least. Raises ValueError where the shapes do not fit.
     """
     rule = get_interpolation(interpolation)
     check_shapes(positions, sigma, kernel_size, interpolation)
@@ -33,7 +34,9 @@ def element_shares(
     for axis, size in enumerate(kernel_size):
         low, high = position_limits(size)
         offset = positions[axis].to(dtype)
-        inside = offset.detach().clamp(low, high) + (offset - offset.detach())
+        # Zero, with the slope of offset; infinity less infinity is NaN.
+        slope = (offset - offset.detach()).nan_to_num()
+        inside = offset.detach().clamp(low, high) + slope
         width = None
         if rule.has_sigma:
             stored = sigma[axis].to(dtype)

@@ -14,6 +14,8 @@ def share(
     interpolation: str, cell: int, position: Tensor, size: int, width: Tensor | None
 ) -> Tensor:
     """What one cell of one axis receives of an element. Cell and position count from 0."""
+    if position.isnan():
+        return position
     if interpolation in ("bilinear", "bilinear_normalized"):
         lower = min(floor(position.item()), max(size - 2, 0))
         if cell == lower:
@@ -44,7 +46,9 @@ def construct_kernel(
             for axis, size in enumerate(kernel_size):
                 offset = positions[axis, o, i, k]
                 border = offset.detach().clamp(-(size // 2), size - 1 - size // 2)
-                position = size // 2 + border + (offset - offset.detach())
+                # Infinity less infinity is NaN.
+                slope = (offset - offset.detach()).nan_to_num()
+                position = size // 2 + border + slope
                 width = None
                 if interpolation in WIDTH_FLOOR:
                     stored = sigma[axis, o, i, k].double()

@@ -112,7 +112,9 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 layer, top = backbone.get_layer_depth(
                     name, prefix, self.decay_type, self.num_layers
                 )
-                return f"layer_{layer}", self.decay_rate ** (top - layer)
+                # Layers of one number in different backbones learn at different rates.
+                owner = prefix if len(backbones) > 1 else ""
+                return f"{owner}layer_{layer}", self.decay_rate ** (top - layer)
         return "head", 1.0
 
     def _custom(self, name: str) -> tuple[str, dict]:

@@ -133,6 +133,34 @@ def test_slope_of_the_bilinear_interpolation_is_the_one_worked_out_by_hand(const
 
 
 @each_implementation
+@pytest.mark.parametrize("size", [(5,), (1, 4), (2, 3, 2)], ids=str)
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_infinitely_far_counts_as_the_border(construct, interpolation, size):
+    weight, positions, sigma = draw_elements(size, interpolation)
+    for sign in (-1, 1):
+        far = torch.full_like(positions, sign * 1e6)
+        infinite = torch.full_like(positions, sign * torch.inf).requires_grad_()
+        kernel = construct(weight, infinite, sigma, size, interpolation)
+        torch.testing.assert_close(kernel, construct(weight, far, sigma, size, interpolation))
+        sources = [source for source in (weight, infinite, sigma) if source is not None]
+        for gradient in torch.autograd.grad(kernel.square().sum(), sources):
+            assert gradient.isfinite().all()
+
+
+@each_implementation
+@pytest.mark.parametrize("size", [(5,), (1, 4), (2, 3, 2)], ids=str)
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_one_position_that_is_nan_makes_its_kernel_nan_and_no_other(construct, interpolation, size):
+    weight, positions, sigma = draw_elements(size, interpolation)
+    for row in range(len(size)):
+        spoilt = positions.detach().clone()
+        spoilt[row, 0, 0, 1] = torch.nan
+        kernel = construct(weight, spoilt.requires_grad_(), sigma, size, interpolation)
+        assert kernel[0].isnan().all() and not kernel[1].isnan().any()
+        kernel.sum().backward()
+
+
+@each_implementation
 @pytest.mark.parametrize("size", [(5,), (4,), (4, 3), (2, 3, 2)], ids=str)
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_gradients_are_the_numerical_ones_away_from_kinks(construct, interpolation, size):
