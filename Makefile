@@ -9,13 +9,14 @@ READY := $(VENV)/.ready
 # times slower where two programs share the cores.
 export GOMP_SPINCOUNT ?= 1000
 
-.PHONY: help setup demo demo-det test bench clean
+.PHONY: help setup demo demo-det test bench soak clean
 
 help:
 	@echo "make demo       set up, train a segmentor on real images, show what it learned"
 	@echo "make demo-det   the same with a detector"
 	@echo "make test       set up, run the tests"
 	@echo "make bench      set up, time DCLS beside its peers: a quarter of an hour"
+	@echo "make soak       set up, kill and resume 20 trainings, watch a long one for leaks: an hour"
 	@echo "make setup      set up only; STACK=onedl for the onedl forks, PYTHON=... for another Python"
 
 setup: $(READY)
@@ -39,6 +40,10 @@ test: $(READY)
 
 bench: $(READY)
 	$(RUN) tools/analysis_tools/benchmark.py
+
+soak: $(READY)
+	$(RUN) tools/analysis_tools/soak_kills.py
+	$(RUN) tools/analysis_tools/soak_growth.py
 
 clean:
 	rm -rf .venv .venv-* work_dirs data

@@ -2,16 +2,28 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 from torch.utils.data import DataLoader
 
-from mmdcls.engine import CheckInputs, check_config, check_pretrained, naming_empty_data, watch
+from mmdcls.engine import (
+    CheckInputs,
+    UnreadableFiles,
+    check_config,
+    check_pretrained,
+    naming_empty_data,
+    watch,
+    weights_of,
+)
 from mmdcls.errors import InputError
+from mmdcls.failures import sentence_of
+from mmdcls.processes import join_processes_on_cpu, rank_of
 from mmdcls.traces import Traces
 
 
@@ -52,23 +64,70 @@ class Options(DictAction):
         return val.strip("'\"") if is_path else DictAction._parse_iterable(val)
 
 
-class CheckingRunner(Runner):
-    """A Runner that looks at its data sets before any worker process has a copy of them."""
+class Checked:
+    """Of a runner: looks at its data sets before any worker process has a copy of them.
 
-    @staticmethod
-    def build_dataloader(dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
+    mmengine's CheckpointHook is replaced by ours, which takes the same arguments.
+    """
+
+    policies: Sequence[UnreadableFiles] = ()
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        hooks = dict(hooks or {})
+        checkpoint = hooks.setdefault("checkpoint", dict(type="CheckpointHook", interval=1))
+        if isinstance(checkpoint, dict) and checkpoint["type"] == "CheckpointHook":
+            hooks["checkpoint"] = dict(checkpoint, type="mmdcls.CheckpointHook")
+        super().register_default_hooks(hooks)
+
+    def build_train_loop(self, loop: dict | BaseLoop) -> BaseLoop:
+        self.policies = [hook for hook in self.hooks if isinstance(hook, UnreadableFiles)]
+        try:
+            return super().build_train_loop(loop)
+        finally:
+            self.policies = []  # validation and tests skip nothing
+
+    def build_dataloader(self, dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
         with naming_empty_data(dataloader):
-            loader = Runner.build_dataloader(dataloader, *arguments, **options)
+            loader = super().build_dataloader(dataloader, *arguments, **options)
         watch(loader.dataset)
+        for policy in self.policies:
+            policy.prepare(loader.dataset)
         return loader
+
+
+class CheckingRunner(Checked, Runner):
+    pass
+
+
+class PlainNames(Hook):
+    """Keep DDPStrategy from prefixing every name in its checkpoints, which Runner does not do."""
+
+    priority = "VERY_HIGH"
+
+    def before_save_checkpoint(self, runner: FlexibleRunner, checkpoint: dict) -> None:
+        checkpoint["state_dict"] = weights_of(checkpoint)
+
+
+class CheckingFlexibleRunner(Checked, FlexibleRunner):
+    """Builds its model at once, as Runner does: one that cannot be built leaves no files.
+
+    model_state: the names and shapes of the whole model, which a strategy may cut up.
+    """
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.register_hook(PlainNames())
+        self.model = self.strategy.build_model(self.model)
+        self.model_state = {k: v.to("meta") for k, v in self.model.state_dict().items()}
 
 
 def run(cfg: Config, task: str) -> None:
     """Train or test. Bad input ends the program with a sentence and leaves no new files behind.
 
-    task: "train" or "test". Once an iteration has run, its files are kept.
+    task: "train" or "test". Once an iteration has run, its files are kept. Of several processes,
+    only the first, which writes nearly all files, takes them back.
     """
-    traces = Traces(cfg)
+    traces, is_first = Traces(cfg), rank_of(cfg.get("launcher", "none")) == 0
     runner, checks = None, CheckInputs()
     try:
         traces.check()
@@ -81,22 +140,21 @@ def run(cfg: Config, task: str) -> None:
         else:
             runner.test()
     except Exception as error:
-        if runner is None or (isinstance(error, InputError) and not checks.worked):
+        spoilt = runner is None or (isinstance(error, InputError) and not checks.worked)
+        if is_first and spoilt:
             traces.remove()
-        if isinstance(error, InputError):
-            # From a worker process the sentence comes at the end of its traceback.
-            raise SystemExit(str(error).rpartition("InputError: ")[2].strip()) from error
+        if sentence := sentence_of(error):
+            raise SystemExit(sentence) from error
         raise
 
 
-def build_runner(cfg: Config) -> Runner:
-    if cfg.get("launcher") == "pytorch" and not torch.accelerator.is_available():
+def build_runner(cfg: Config) -> Runner | FlexibleRunner:
+    # Numbers below 1e-38, which GELU's gradient meets by chance, cost CPUs several times a step.
+    torch.set_flush_denormal(True)
+    if cfg.get("launcher", "none") != "none" and not torch.accelerator.is_available():
         join_processes_on_cpu(cfg)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else CheckingRunner.from_cfg(cfg)
-
-
-def join_processes_on_cpu(cfg: Config) -> None:
-    """Start gloo here: mmengine's own start, and its default wrapper, ask for a GPU per process."""
-    cfg.env_cfg.dist_cfg = dict(backend="gloo")
-    cfg.setdefault("model_wrapper_cfg", dict(type="MMDistributedDataParallel", device_ids=None))
-    torch.distributed.init_process_group("gloo")
+    if "runner_type" not in cfg:
+        return CheckingRunner.from_cfg(cfg)
+    if cfg.runner_type == "FlexibleRunner":
+        return CheckingFlexibleRunner.from_cfg(cfg)
+    return RUNNERS.build(cfg)

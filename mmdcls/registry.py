@@ -6,6 +6,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
@@ -20,6 +21,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 OPTIM_WRAPPERS = Registry(
     "optim wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope="mmdcls", locations=["mmdcls.engine"]
 )
+STRATEGIES = Registry(
+    "strategy", parent=MMENGINE_STRATEGIES, scope="mmdcls", locations=["mmdcls.engine"]
+)
 WEIGHT_INITIALIZERS = Registry(
     "weight initializer",
     parent=MMENGINE_WEIGHT_INITIALIZERS,
@@ -31,3 +35,16 @@ WEIGHT_INITIALIZERS = Registry(
 def bare_name(kind: str | Callable) -> str:
     """The last part of a `type` in a config: a name, with its scope or not, a path, or a class."""
     return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
+
+
+def check_type(name: str, value: object, registry: Registry) -> None:
+    """Raises ValueError for a type that `registry.build` would end with a KeyError."""
+    if isinstance(value, type):
+        return
+    # As in build: names are looked up in the default scope first.
+    with registry.switch_scope_and_registry(None) as scoped:
+        if not isinstance(value, str) or scoped.get(value) is None:
+            raise ValueError(
+                f"{name}={value!r} must be a class, or the name of one in the registry "
+                f"{registry.name!r} of mmengine or the config's own package"
+            )

@@ -129,7 +129,9 @@ CONFIGS = [
         ("load_from='nowhere.pth'", "no file", "name another"),
     ),
     Case("no name of a checkpoint", set_to({"load_from": ""}), ("load_from=''", "no file")),
-    Case("a list for a checkpoint", loaded("load_from", saved([1, 2])), ("given.pth", "list")),
+    Case(
+        "a list for a checkpoint", loaded("load_from", saved([1, 2])), ("given.pth", "no weights")
+    ),
     Case(
         "a module for a checkpoint",
         loaded("load_from", saved(lambda trial: nn.Linear(2, 2))),

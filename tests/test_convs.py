@@ -89,7 +89,7 @@ def test_zeros_are_not_mixed_into_the_padding_of_a_conv_module(padding_mode):
         ConvModule(4, 4, 3, padding=1, padding_mode=padding_mode, conv_cfg=cfg)
 
 
-@pytest.mark.parametrize("size", [(3, 3), "3", 0, 1, 2.5, True])
+@pytest.mark.parametrize("size", [(3, 3), "3", 0, 2.5, True])
 def test_a_where_kernel_size_that_can_be_no_kernel_size_is_refused(size):
     cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, where_kernel_size=size)
     with pytest.raises(ValueError, match="where_kernel_size=") as error:

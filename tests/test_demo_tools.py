@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from torch import nn
 
 from mmdcls.dcls import Dcls2d, ElementPositions
+from mmdcls.drawing import dense_kernels, draw_positions, owners_of
 
 TOOLS = CONFIGS.parent / "tools"
 LEAVES = sorted((CONFIGS / "demo").glob("*.py"))
@@ -169,26 +170,24 @@ def assert_picture(path: Path) -> None:
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.stem)
 def test_positions_of_a_checkpoint_are_drawn(leaf, tmp_path, capsys):
-    from analysis_tools import draw_positions
+    from analysis_tools.draw_positions import main
 
     cfg = load(leaf)
     model = MODELS.build(cfg.model)
     save_checkpoint(dict(state_dict=model.state_dict()), str(tmp_path / "model.pth"))
     out = tmp_path / "positions.png"
-    draw_positions.main([str(leaf), str(tmp_path / "model.pth"), "--out", str(out)])
+    main([str(leaf), str(tmp_path / "model.pth"), "--out", str(out)])
     assert_picture(out)
     assert str(out) in capsys.readouterr().out
 
 
 def test_there_is_a_leaf_of_each_task():
-    assert sorted(load(leaf).default_scope for leaf in LEAVES) == ["mmdet", "mmseg"]
+    assert {load(leaf).default_scope for leaf in LEAVES} == {"mmdet", "mmseg"}
 
 
 @pytest.mark.parametrize("size", [(17, 17), (3, 9), (4, 6)], ids=str)
 @pytest.mark.parametrize("interpolation", ["bilinear", "gaussian"])
 def test_positions_of_any_layer_are_drawn(size, interpolation, tmp_path):
-    from analysis_tools.draw_positions import draw_positions
-
     layers = [
         Dcls2d(8, 4, size, groups=2, kernel_count=5, interpolation=interpolation) for _ in range(10)
     ]
@@ -197,15 +196,11 @@ def test_positions_of_any_layer_are_drawn(size, interpolation, tmp_path):
 
 
 def test_a_model_without_positions_is_refused():
-    from analysis_tools.draw_positions import owners_of
-
     with pytest.raises(ValueError, match="Linear has no two-dimensional DCLS layer"):
         owners_of(nn.Linear(1, 1))
 
 
 def test_dense_kernels_are_those_of_the_layer(tmp_path):
-    from analysis_tools.draw_positions import dense_kernels, owners_of
-
     model = MODELS.build(load(LEAVES[0]).model)
     owners = owners_of(model)
     assert all(isinstance(owner, ElementPositions) for _, owner in owners)

@@ -27,8 +27,16 @@ def model(depths=(3, 3, 9, 3), **options):
     return Model(MODELS.build(cfg))
 
 
-def optimiser_wrapper(net, optimizer="AdamW", wrapper="OptimWrapper", **paramwise_cfg):
-    cfg = dict(type=wrapper, optimizer=dict(type=optimizer, lr=LR, weight_decay=DECAY))
+def optimiser_wrapper(
+    net, optimizer="AdamW", wrapper="OptimWrapper", accumulative_counts=1, **paramwise_cfg
+):
+    cfg = dict(
+        type=wrapper,
+        optimizer=dict(type=optimizer, lr=LR, weight_decay=DECAY),
+        accumulative_counts=accumulative_counts,
+    )
+    if optimizer is torch.optim.Rprop:
+        del cfg["optimizer"]["weight_decay"]
     rule = dict(
         type="mmdcls.DclsOptimWrapperConstructor",
         optim_wrapper_cfg=cfg,
@@ -127,22 +135,54 @@ def test_every_learning_parameter_is_in_one_group_and_frozen_ones_in_none():
     assert sorted(grouped) == sorted(learning)
 
 
+# What no rule with groups of tensors of any shape can serve.
+UNSERVED = {
+    "Muon": "matrices only",
+    "LBFGS": "one group only",
+    "SparseAdam": "sparse gradients only",
+}
+OPTIMISERS = {
+    name: item
+    for name, item in vars(torch.optim).items()
+    if isinstance(item, type)
+    and issubclass(item, torch.optim.Optimizer)
+    and item is not torch.optim.Optimizer
+    and name not in UNSERVED
+}
+
+
+@pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize("wrapper", ["OptimWrapper", "mmdcls.AmpOptimWrapper"])
-@pytest.mark.parametrize("optimizer", ["AdamW", "SGD", "RMSprop", "NAdam"])
-def test_torch_optimisers_and_wrappers_take_the_groups(optimizer, wrapper):
-    net = model(layer_scale_init_value=1.0)
-    found = optimiser_wrapper(net, optimizer, wrapper, decay_rate=0.9, position_lr_mult=5)
+@pytest.mark.parametrize("optimizer", OPTIMISERS.values(), ids=OPTIMISERS)
+def test_torch_optimisers_and_wrappers_take_the_groups(optimizer, wrapper, steps):
+    """Whether by class or by name; with accumulation nothing moves before the last step."""
+    net = model(depths=(1, 1, 1, 1), layer_scale_init_value=1.0)
+    rule = dict(decay_rate=0.9, position_lr_mult=5, custom_keys={"head": dict(lr_mult=2.0)})
+    found = optimiser_wrapper(net, optimizer, wrapper, accumulative_counts=steps, **rule)
+    rates = {group["group_name"]: group["lr"] for group in found.optimizer.param_groups}
+    assert rates["layer_1.positions"] == pytest.approx(5 * rates["layer_1.decay"])
     before = [parameter.clone() for parameter in net.parameters()]
-    with found.optim_context(net):
-        loss = 1e4 * sum(level.square().sum() for level in net.backbone(torch.randn(1, 3, 64, 64)))
-        loss = loss + sum((parameter + 1).square().sum() for parameter in net.head.parameters())
-    found.update_params(loss)
-    moved = [bool((a != b).any()) for a, b in zip(before, net.parameters(), strict=True)]
+    for step in range(steps):
+        assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)), step
+        with found.optim_context(net):
+            maps = net.backbone(torch.randn(1, 3, 64, 64))
+            loss = 1e4 * sum(level.square().sum() for level in maps)
+            loss = loss + sum((value + 1).square().sum() for value in net.head.parameters())
+        found.update_params(loss)
     still = [
-        name for (name, _), moves in zip(net.named_parameters(), moved, strict=True) if not moves
+        name
+        for (name, after), old in zip(net.named_parameters(), before, strict=True)
+        if torch.equal(after, old)
     ]
     assert not still
     assert "base_lr" in found.get_lr()
+
+
+def test_an_optimiser_without_weight_decay_takes_the_groups():
+    cfg = dict(optimizer=dict(type="Rprop", lr=LR))
+    rule = dict(type="mmdcls.DclsOptimWrapperConstructor", optim_wrapper_cfg=cfg)
+    groups = OPTIM_WRAPPER_CONSTRUCTORS.build(rule)(model()).optimizer.param_groups
+    assert len(groups) == 3 and not any("weight_decay" in group for group in groups)
 
 
 def test_a_model_without_backbone_is_served_when_rates_do_not_decay():
@@ -162,7 +202,14 @@ def test_the_table_of_groups_is_logged_once(capsys):
     text = capsys.readouterr()
     text = text.out + text.err
     assert text.count("Optimiser groups") == 1
-    assert "layer_3.positions" in text and "parameters" in text
+    lines = [line.split() for line in text.splitlines()]
+    (head,) = (index for index, line in enumerate(lines) if line[:1] == ["group"])
+    assert lines[head] == ["group", "rate", "decay", "parameters"]
+    rows = {line[0]: line[1:] for line in lines[head + 1 :] if len(line) == 4}
+    # Four channels with three elements each, on two axes, at the rate of the third layer of six.
+    assert rows["layer_3.positions"] == [f"{LR * 0.9**4:.3g}", "0", "24"]
+    counts = sum(int(row[2].replace(",", "")) for row in rows.values())
+    assert counts == sum(parameter.numel() for parameter in model().parameters())
 
 
 REFUSED = [
@@ -171,8 +218,10 @@ REFUSED = [
     (dict(decay_rate="fast"), ("'fast'", "decay_rate")),
     (dict(decay_type="block_wise"), ("'block_wise'", "layer_wise", "stage_wise")),
     (dict(position_lr_mult=-1), ("position_lr_mult=-1", "at least 0")),
-    (dict(num_layers=0), ("num_layers=0", "1 or more")),
+    (dict(num_layers=0), ("num_layers=0", "at least 1")),
     (dict(norm_decay_mult=0.0), ("norm_decay_mult", "custom_keys")),
+    (dict(custom_keys={"head": dict(lr_mul=2.0)}), ("custom_keys['head']", "lr_mult")),
+    (dict(custom_keys={"head": dict(lr_mult="2")}), ("custom_keys['head'].lr_mult='2'",)),
 ]
 
 

@@ -146,12 +146,14 @@ def test_the_log_shows_it_from_where_it_begins(tmp_path, by_epoch, resumed):
     hook = dict(type="mmdcls.Repulsion", begin=2, by_epoch=by_epoch)
     options = dict(by_epoch=by_epoch, save_every=1)
     if resumed:
-        runner_of(Tiny(), tmp_path, [hook], iterations=1, **options).train()
-        assert not any("loss_repulsion" in line for line in logged(tmp_path))
-    runner_of(Tiny(), tmp_path, [hook], iterations=4, resume=resumed, **options).train()
+        runner_of(Tiny(), tmp_path / "first", [hook], iterations=1, **options).train()
+        assert not any("loss_repulsion" in line for line in logged(tmp_path / "first"))
+        name = "epoch_1.pth" if by_epoch else "iter_1.pth"
+        options |= dict(resume=True, load_from=str(tmp_path / "first" / name))
+    runner_of(Tiny(), tmp_path / "second", [hook], iterations=4, **options).train()
     per_unit = 2 if by_epoch else 1
     expected = ([False] * 2 + [True] * 2)[1 if resumed else 0 :]
-    lines = logged(tmp_path)
+    lines = logged(tmp_path / "second")
     shown = ["loss_repulsion" in line for line in lines]
     assert shown == [value for value in expected for _ in range(per_unit)]
     for line in lines:

@@ -1,113 +1,100 @@
-"""Evaluation with every element on a cell, and nothing of it left afterwards."""
+"""Evaluation on whole cells: the same as of a rounded model, and nothing of it stays behind."""
 
 import copy
 
 import pytest
 import torch
-from mmengine.hooks import Hook
-from tiny import Plain, Tiny, batch, images, runner_of
+from tiny import Plain, Tiny, batch, runner_of
 
-from mmdcls.dcls import INTERPOLATIONS, construct_kernel
+from mmdcls.dcls import position_owners
 from mmdcls.errors import InputError
 
 ROUND = dict(type="mmdcls.RoundPositions")
 
 
-def spread_out(net: Tiny) -> Tiny:
+class Remembering(Tiny):
+    """Keeps, for every evaluation, its state; `fails` makes evaluations raise."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.states: list[dict] = []
+        self.fails = False
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        if mode == "predict":
+            self.states.append(copy.deepcopy(self.state_dict()))
+            if self.fails:
+                raise OSError("disk on fire")
+        return super().forward(inputs, data_samples, mode)
+
+
+def rounded_output(state: dict, inputs: torch.Tensor, **options) -> torch.Tensor:
+    """Of a triangle of unit width at rounded positions, as published."""
+    net = Tiny("triangle", **options).eval()
+    net.load_state_dict(state)
     with torch.no_grad():
-        net.stage.positions.uniform_(-3, 3)
-    return net
+        for owner in position_owners(net).values():
+            owner.positions.round_()
+            owner.sigma.zero_()
+        return net(inputs)
 
 
-@torch.no_grad()
-def rounded_outputs(net: Tiny) -> torch.Tensor:
-    """Of the first batch, from kernels that were made of rounded positions one by one."""
-    dense = copy.deepcopy(net).eval()
-    x = batch()["inputs"]
-    for index in range(len(dense.stage)):
-        block = dense.stage[index]
-        owner = dense.stage if block.dwconv.positions is None else block.dwconv
-        kernel = construct_kernel(
-            block.dwconv.weight, owner.positions.round(), None, (7, 7), "bilinear"
-        )
-        conv = torch.nn.Conv2d(4, 4, 7, padding=3, groups=4)
-        conv.weight.data, conv.bias.data = kernel, block.dwconv.bias
-        block.dwconv = Ignoring(conv)
-        x = block(x, None)
-    return x
-
-
-class Ignoring(torch.nn.Module):
-    def __init__(self, conv: torch.nn.Conv2d) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x, shares):
-        return self.conv(x)
-
-
-class Fail(Hook):
-    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        raise RuntimeError("in the middle of an evaluation")
-
-
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("share_positions", [True, False])
-def test_evaluation_sees_whole_cells_and_the_weights_stay(tmp_path, interpolation, share_positions):
-    net = Tiny(interpolation, share_positions)
-    for block in range(len(net.stage)):
-        owner = net.stage if share_positions else net.stage[block].dwconv
-        owner.positions.data.uniform_(-3, 3)
-    before = copy.deepcopy(net.state_dict())
-    free = net.eval()(**batch())
-    runner_of(net, tmp_path, [ROUND], evaluate=True).test()
-    torch.testing.assert_close(net.seen[0], rounded_outputs(net))
-    assert not torch.allclose(net.seen[0], free, rtol=1e-3)
-    for name, value in net.state_dict().items():
-        assert torch.equal(value, before[name]), name
-    torch.testing.assert_close(net.eval()(**batch()), free)
-
-
-def test_training_goes_on_as_if_there_had_been_no_evaluation(tmp_path):
-    states = []
-    for hooks in ([], [ROUND]):
+@pytest.mark.parametrize("ema", [[], [dict(type="EMAHook", momentum=0.1)]], ids=["", "EMA"])
+def test_validation_and_test_see_whole_cells_and_training_does_not(tmp_path, ema, share_positions):
+    def trained(hooks: list[dict]) -> Remembering:
         torch.manual_seed(0)
-        net = spread_out(Tiny())
-        runner_of(net, tmp_path, hooks, evaluate=bool(hooks), iterations=3).train()
-        states.append(net.state_dict())
-    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+        net = Remembering(share_positions=share_positions)
+        runner = runner_of(net, tmp_path, hooks, iterations=3, evaluate=True)
+        runner.train()
+        runner.test()
+        return net
+
+    plain, net = trained(ema), trained([ROUND, *ema])
+    assert len(net.seen) == len(net.states) == 2 * 4
+    inputs = [batch(4)["inputs"][:2], batch(4)["inputs"][2:]]
+    for index, (output, state) in enumerate(zip(net.seen, net.states, strict=True)):
+        # Weights are exact while they are evaluated, and those of a run without rounding.
+        for name, value in plain.states[index].items():
+            assert torch.equal(state[name], value), name
+        expected = rounded_output(state, inputs[index % 2], share_positions=share_positions)
+        torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
+        assert not torch.allclose(output, plain.seen[index])
+    for name, value in plain.state_dict().items():
+        assert torch.equal(net.state_dict()[name], value), name
+    with torch.no_grad():
+        assert torch.equal(net(**batch()), plain(**batch()))
 
 
-def test_a_failed_evaluation_leaves_nothing(tmp_path):
-    net = spread_out(Tiny())
-    with pytest.raises(RuntimeError, match="in the middle"):
-        runner_of(net, tmp_path, [ROUND, Fail()], evaluate=True).train()
-    before = net.stage.positions.detach().clone()
-    runner = runner_of(net, tmp_path, [ROUND], iterations=1)
-    runner.train()
-    assert not net.stage.on_cells
-    assert not torch.equal(before, before.round())
+def test_a_checkpoint_saved_by_an_evaluation_is_exact(tmp_path):
+    net = Remembering()
+    runner_of(net, tmp_path, [ROUND], iterations=2, evaluate=True, save_every=1).train()
+    for number in (1, 2):
+        file = tmp_path / f"iter_{number}.pth"
+        saved = torch.load(file, weights_only=True)["state_dict"]
+        assert (saved["stage.positions"] != saved["stage.positions"].round()).any()
 
 
-@pytest.mark.parametrize("update_buffers", [False, True])
-def test_averaged_weights_are_what_is_rounded_and_what_is_saved(tmp_path, update_buffers):
-    torch.manual_seed(0)
-    net = spread_out(Tiny())
-    average = dict(type="EMAHook", momentum=0.5, update_buffers=update_buffers)
-    rate = dict(type="SGD", lr=0.5)
-    runner = runner_of(
-        net, tmp_path, [ROUND, average], evaluate=True, iterations=3, save_every=3, optimizer=rate
-    )
-    runner.train()
-    saved = torch.load(tmp_path / "iter_3.pth", weights_only=True)
-    averaged = Tiny()
-    averaged.load_state_dict(saved["state_dict"])
-    assert not torch.equal(averaged.stage.positions, averaged.stage.positions.round())
-    assert not torch.equal(averaged.stage.positions, net.stage.positions)
-    # Two batches in every validation; the first of the last one.
-    torch.testing.assert_close(net.seen[-len(images()) // 2], rounded_outputs(averaged))
+def test_an_evaluation_that_fails_leaves_weights_as_they_are_and_training_exact(tmp_path):
+    net = Remembering()
+    net.fails = True
+    runner = runner_of(net, tmp_path / "first", [ROUND], evaluate=True)
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(OSError, match="on fire"):
+        runner.val()
+    for name, value in before.items():
+        assert torch.equal(net.state_dict()[name], value), name
+    other = Tiny()
+    other.load_state_dict(before)
+    net.fails = False
+    for number, model in enumerate((net, other)):
+        hooks = [ROUND] if model is net else []
+        runner_of(model, tmp_path / f"again{number}", hooks, iterations=2).train()
+    for name, value in other.state_dict().items():
+        assert torch.equal(net.state_dict()[name], value), name
 
 
 def test_a_model_without_positions_is_refused(tmp_path):
+    runner = runner_of(Plain(), tmp_path, [ROUND], evaluate=True)
     with pytest.raises(InputError, match=r"mmdcls.RoundPositions .*Plain has none"):
-        runner_of(Plain(), tmp_path, [ROUND], evaluate=True).test()
+        runner.val()

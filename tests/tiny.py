@@ -83,12 +83,12 @@ def batch(number: int = 2) -> dict:
     return dict(inputs=torch.stack([image["inputs"] for image in images(number)]))
 
 
-def loader(shuffle: bool = False) -> dict:
+def loader(repeats: int = 1) -> dict:
     return dict(
-        dataset=images(),
+        dataset=images() * repeats,
         batch_size=2,
         num_workers=0,
-        sampler=dict(type="DefaultSampler", shuffle=shuffle),
+        sampler=dict(type="DefaultSampler", shuffle=False),
         collate_fn=dict(type="default_collate"),
     )
 
@@ -110,7 +110,7 @@ def runner_of(
     save_every: int = -1,
     **options,
 ) -> Runner:
-    """Two iterations make an epoch.
+    """Two iterations make an epoch where epochs count.
 
     iterations: or epochs, as by_epoch says.
     evaluate: validates after every iteration or epoch, and can test.
@@ -129,7 +129,8 @@ def runner_of(
     return Runner(
         net,
         str(work_dir),
-        train_dataloader=loader(),
+        # mmengine waits two seconds wherever an iteration-based loop reaches the end of its data.
+        train_dataloader=loader(1 if by_epoch else 32),
         train_cfg=train_cfg,
         optim_wrapper=dict(optimizer=optimizer or dict(type="SGD", lr=0.1)),
         default_hooks=dict(

@@ -16,14 +16,6 @@ from pathlib import Path
 import cv2
 import matplotlib
 import numpy as np
-from analysis_tools.draw_positions import (
-    bare,
-    dense_kernels,
-    draw_density,
-    draw_kernel,
-    draw_positions,
-    owners_of,
-)
 from analysis_tools.draw_training import draw_training
 from matplotlib.figure import Figure
 from mmengine.config import Config
@@ -31,6 +23,14 @@ from prepare_cells import STAMP, prepare, read_json
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmdcls.drawing import (
+    bare,
+    dense_kernels,
+    draw_density,
+    draw_kernel,
+    draw_positions,
+    owners_of,
+)
 from mmdcls.errors import InputError
 from mmdcls.launch import build_runner
 from mmdcls.traces import Traces
@@ -264,6 +264,8 @@ def draw_overview(frame: tuple[np.ndarray, Objects, Objects], model, path: Path)
         top.set_title(f"stage {index + 1}", fontsize=10)
         layer, kernels = dense_kernels(owner)
         draw_kernel(below, layer, owner, kernels, 0)
+        bare(top)
+        bare(below)
     figure.savefig(path, dpi=110)
 
 

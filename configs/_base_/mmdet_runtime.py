@@ -3,13 +3,17 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", interval=1),
+    checkpoint=dict(type="mmdcls.CheckpointHook", interval=1),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="DetVisualizationHook"),
 )
 # Lets Inferencers load what a Runner wrote: they open the checkpoint before they build the model.
 custom_imports = dict(imports=["mmdcls"])
-custom_hooks = [dict(type="mmdcls.ClampPositions")]
+custom_hooks = [
+    dict(type="mmdcls.ClampPositions"),
+    dict(type="mmdcls.StopOnNonFinite"),
+    dict(type="mmdcls.PositionHealth"),
+]
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),

@@ -2,7 +2,4 @@
 # a term of the loss that keeps elements apart.
 _base_ = "./dcls-convnext-mini_upernet_1xb2-360_cells-256x256.py"
 optim_wrapper = dict(paramwise_cfg=dict(position_lr_mult=5.0))
-custom_hooks = [
-    dict(type="mmdcls.ClampPositions"),
-    dict(type="mmdcls.Repulsion", begin=20),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type="mmdcls.Repulsion", begin=20)]

@@ -1,5 +1,6 @@
 """What arguments may be. Every refusal is a ValueError, one sentence with the argument's name."""
 
+import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
@@ -41,10 +42,20 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
         raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
 
 
+def check_text(name: str, value: object, allowed: str, pattern: str) -> None:
+    """allowed: what the whole text must be, in words; pattern says it to the program."""
+    if not isinstance(value, str) or not re.fullmatch(pattern, value, re.DOTALL):
+        raise ValueError(f"{name}={value!r} must be text: {allowed}")
+
+
 def per_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> tuple[int, ...]:
     """One whole number for every axis, from one for all or one for each."""
     values = (value,) * axes if is_whole(value) else value
-    fits = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == axes
+    fits = (
+        isinstance(values, Sequence)
+        and not isinstance(values, (str, bytes))
+        and len(values) == axes
+    )
     if not fits or not all(is_whole(item) and least <= item <= LARGEST for item in values):
         raise ValueError(
             f"{name}={value!r} must be a whole number of at least {least} and at most {LARGEST}, "

@@ -124,8 +124,8 @@ class AnnealSigma(Hook):
         for name in ("from_width", "to_width"):
             width = getattr(self, name)
             if width < floor or (width == floor and self.kind == "geometric"):
-                least = "more than" if self.kind == "geometric" else "at least"
+                limit = f"{'more than' if self.kind == 'geometric' else 'at least'} {floor}"
                 raise InputError(
                     f"mmdcls.AnnealSigma: {name}={width} is too narrow for {owner or 'the model'}: "
-                    f"{interpolation!r} elements with kind={self.kind!r} need {least} {floor}."
+                    f"interpolation={interpolation!r} with kind={self.kind!r} needs {limit}."
                 )

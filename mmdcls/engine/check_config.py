@@ -1,7 +1,6 @@
 """What can be known of a config before a Runner is built and a work dir is made."""
 
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 
 from mmengine.config import Config
@@ -10,9 +9,10 @@ from mmengine.utils import get_object_from_string
 
 import mmdcls.models  # noqa: F401  registers what a config can name, as mmdcls.engine does
 from mmdcls import registry
-from mmdcls.checkpoint.files import read_file
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
+
+from .whole_checkpoint import read_checkpoint
 
 # Bytes of a file in which something other than white space is looked for.
 SPACE = 1024
@@ -135,12 +135,7 @@ def check_checkpoint(where: str, value: str | None) -> None:
     check_path(where, value, os.path.isfile)
     if not value or "://" in value:
         return
-    with open(value, "rb") as file:
-        pickled = file.read(1) == b"\x80"  # how torch < 1.6 wrote
-    if pickled or zipfile.is_zipfile(value):
-        read_file(value)
-    else:
-        raise InputError(
-            f"{where}={value!r} is no checkpoint of torch, or only a part of one; download or copy "
-            f"it again."
-        )
+    try:
+        read_checkpoint(value)
+    except ValueError as fault:
+        raise InputError(f"{where}={value!r} {fault}; download or copy it again.") from fault

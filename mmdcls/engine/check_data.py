@@ -17,22 +17,39 @@ FILES = {"img_path": "image", "seg_map_path": "label map"}
 
 
 class NamingPipeline:
-    """A data set's pipeline that names the file when it fails for one that cannot be read."""
+    """A data set's pipeline that names the file when it fails for one that cannot be read.
+
+    skipped: None, or how often each sample was skipped, in memory that worker processes share.
+    """
 
     def __init__(self, pipeline: Callable[[dict], dict | None]) -> None:
         self.pipeline = pipeline
+        self.skipped: torch.Tensor | None = None
+
+    def skip_in(self, samples: int) -> None:
+        """Give None for a file that cannot be read, and a data set then draws another sample."""
+        self.skipped = torch.zeros(samples, dtype=torch.int32).share_memory_()
 
     def __call__(self, sample: dict) -> dict | None:
         paths = {kind: sample.get(key) for key, kind in FILES.items()}
+        index = sample.get("sample_idx")
         try:
             return self.pipeline(sample)
         except Exception as error:
             for kind, path in paths.items():
                 if is_local(path) and (fault := fault_of(path)):
-                    raise InputError(
-                        f"The {kind} {path} {fault}, or take it out of the data set."
-                    ) from error
+                    refusal = f"The {kind} {path} {fault}, or take it out of the data set."
+                    if self.skipped is None:
+                        raise InputError(refusal) from error
+                    self.skipped[index] += 1
+                    self.stop_at_half(refusal)
+                    return None
             raise
+
+    def stop_at_half(self, refusal: str) -> None:
+        failed = int((self.skipped > 0).sum())
+        if 2 * failed > len(self.skipped):
+            raise InputError(f"{refusal} It is one of {failed} in {len(self.skipped)} samples.")
 
 
 def fault_of(path: str) -> str | None:

@@ -8,6 +8,7 @@ from mmdcls.registry import HOOKS
 
 from .check_checkpoint import is_stranger, refusal, unwrapped, weights_of
 from .check_data import check_labels
+from .fsdp import is_cut
 
 
 @HOOKS.register_module()
@@ -30,9 +31,16 @@ class CheckInputs(Hook):
         file = runner.cfg.get("load_from") or f"that was found in {runner.work_dir}"
         source = f"The checkpoint {file}"
         if not runner.cfg.get("resume") and is_foreign(model, checkpoint):
+            if is_cut(runner.model):
+                raise InputError(
+                    f"{source} is in a layout of others, which FSDP does not load; turn it into "
+                    f"ours with `mmdcls convert` first."
+                )
             checkpoint["state_dict"], report = weights_for(model, checkpoint, file)
             runner.logger.info(str(report))
-        given, wanted = weights_of(checkpoint), model.state_dict()
+        given = weights_of(checkpoint)
+        # A strategy may have cut the model up.
+        wanted = getattr(runner, "model_state", None) or model.state_dict()
         if runner.cfg.get("resume"):
             if misfits_of(given, wanted):
                 raise refusal(source, given, wanted, "resume with the config it was trained with")

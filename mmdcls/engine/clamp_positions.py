@@ -4,6 +4,8 @@ from mmengine.runner import Runner
 from mmdcls.dcls import position_owners
 from mmdcls.registry import HOOKS
 
+from .fsdp import whole_parameters
+
 
 @HOOKS.register_module()
 class ClampPositions(Hook):
@@ -21,5 +23,6 @@ class ClampPositions(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        for owner in position_owners(runner.model).values():
-            owner.clamp_positions_()
+        with whole_parameters(runner.model):
+            for owner in position_owners(runner.model).values():
+                owner.clamp_positions_()

@@ -2,10 +2,12 @@
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
 from mmdcls.dcls import ElementPositions
-from mmdcls.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmdcls.dcls.arguments import check_choice, check_number, check_whole
+from mmdcls.registry import OPTIM_WRAPPER_CONSTRUCTORS, check_type
 
 DECAY_TYPES = ("layer_wise", "stage_wise")
 OPTIONS = ("decay_rate", "decay_type", "num_layers", "position_lr_mult", "custom_keys")
@@ -24,44 +26,42 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     position_lr_mult: multiplies the rate of positions and sigma. Default 1, in effect what the
         published models for dense prediction were trained with; the method's value is 5.
     custom_keys: as in mmengine; the longest key that is part of a parameter's name multiplies its
-        rate by lr_mult and decides its weight decay by decay_mult.
+        rate by lr_mult and decides its weight decay by decay_mult. Nothing else is taken.
 
     One-dimensional parameters (biases, norms, layer scale) have no weight decay.
     """
 
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        check_optimizer(optim_wrapper_cfg)
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+
     def _validate_cfg(self) -> None:
-        super()._validate_cfg()
+        if not isinstance(self.paramwise_cfg, dict):
+            raise ValueError(f"paramwise_cfg={self.paramwise_cfg!r} must be a dict, or left out")
         options = self.paramwise_cfg
         # mmengine builds no groups at all where no option is given.
         self.paramwise_cfg = {"decay_rate": 1.0, **options}
         if unknown := set(options) - set(OPTIONS):
             raise ValueError(
-                f"paramwise_cfg has unknown options {sorted(unknown)}; "
+                f"paramwise_cfg has unknown options {sorted(map(str, unknown))}; "
                 f"{type(self).__name__} takes {', '.join(OPTIONS)}"
             )
-        if self.base_lr is None:
-            raise ValueError("optimizer needs an lr, to derive the rates of the groups from")
         self.decay_rate = options.get("decay_rate", 1.0)
-        if not is_number(self.decay_rate) or not 0 < self.decay_rate <= 1:
-            raise ValueError(f"decay_rate={self.decay_rate!r} must be above 0 and at most 1")
+        within = "above 0 and at most 1"
+        check_number("decay_rate", self.decay_rate, within, lambda value: 0 < value <= 1)
         self.decay_type = options.get("decay_type", "layer_wise")
-        if self.decay_type not in DECAY_TYPES:
-            raise ValueError(
-                f"decay_type={self.decay_type!r} is unknown; choose one of {', '.join(DECAY_TYPES)}"
-            )
+        check_choice("decay_type", self.decay_type, DECAY_TYPES)
         self.position_lr_mult = options.get("position_lr_mult", 1.0)
-        if not is_number(self.position_lr_mult) or self.position_lr_mult < 0:
-            raise ValueError(f"position_lr_mult={self.position_lr_mult!r} must be at least 0")
+        check_multiplier("position_lr_mult", self.position_lr_mult)
         self.num_layers = options.get("num_layers")
-        if self.num_layers is not None and not (
-            isinstance(self.num_layers, int) and self.num_layers >= 1
-        ):
-            raise ValueError(f"num_layers={self.num_layers!r} must be a whole number, 1 or more")
+        if self.num_layers is not None:
+            check_whole("num_layers", self.num_layers, least=1)
+        check_custom_keys(options.get("custom_keys", {}), self.base_wd)
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         """Append one group for each combination of rate and weight decay, and log a table."""
         backbones = {
-            f"{name}." if name else "": child
+            without_wrappers(f"{name}." if name else ""): child
             for name, child in module.named_modules()
             if hasattr(child, "get_layer_depth")
         }
@@ -70,27 +70,34 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"decay_rate={self.decay_rate} needs a backbone with get_layer_depth, such as "
                 f"mmdcls.DclsConvNeXt, and {type(module).__name__} has none; use decay_rate=1"
             )
-        element_parameters = {
-            id(parameter)
+        elements = {
+            id(parameter): parameter
             for child in module.modules()
             if isinstance(child, ElementPositions)
             for parameter in (child.positions, child.sigma)
+            if parameter is not None
         }
+        if any(parameter.ndim == 1 for parameter in elements.values()):
+            raise ValueError(
+                "the parameters are cut into pieces without shape, so that weight decay cannot be "
+                "decided by shape; use strategy=dict(type='mmdcls.FSDPStrategy')"
+            )
         groups: dict[str, dict] = {}
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            is_element = id(parameter) in element_parameters
+            name = without_wrappers(name)
+            is_element = id(parameter) in elements
             layer, rate = self._layer_rate(name, backbones)
             if is_element:
                 rate *= self.position_lr_mult
             decay = 0.0 if is_element or parameter.ndim <= 1 else 1.0
             label = "positions" if is_element else "decay" if decay else "no_decay"
             key, custom = self._custom(name)
-            rate *= custom.pop("lr_mult", 1.0)
-            decay = custom.pop("decay_mult", decay)
+            rate *= custom.get("lr_mult", 1.0)
+            decay = custom.get("decay_mult", decay)
             group_name = ".".join(filter(None, (layer, label, key)))
-            group = dict(params=[], lr=self.base_lr * rate, group_name=group_name, **custom)
+            group = dict(params=[], lr=self.base_lr * rate, group_name=group_name)
             if self.base_wd is not None:
                 group["weight_decay"] = self.base_wd * decay
             groups.setdefault(group_name, group)["params"].append(parameter)
@@ -115,11 +122,49 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if not keys:
             return "", {}
         key = min(keys, key=lambda key: (-len(key), key))
-        return key, dict(self.paramwise_cfg["custom_keys"][key])
+        return key, self.paramwise_cfg["custom_keys"][key]
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def check_optimizer(optim_wrapper_cfg: object) -> None:
+    """Raises ValueError for what mmengine meets with a bare assertion or a KeyError."""
+    optimizer = optim_wrapper_cfg.get("optimizer") if isinstance(optim_wrapper_cfg, dict) else None
+    if not isinstance(optimizer, dict):
+        raise ValueError(
+            f"optim_wrapper={optim_wrapper_cfg!r} needs optimizer=dict(type=..., lr=...)"
+        )
+    check_type("optimizer.type", optimizer.get("type"), OPTIMIZERS)
+    check_type("optim_wrapper.type", optim_wrapper_cfg.get("type", "OptimWrapper"), OPTIM_WRAPPERS)
+    if "lr" not in optimizer:
+        raise ValueError("optimizer needs an lr, to derive the rates of the groups from")
+    for name in ("lr", "weight_decay"):
+        check_multiplier(f"optimizer.{name}", optimizer.get(name, 0.0))
+
+
+def check_multiplier(name: str, value: object) -> None:
+    check_number(name, value, "at least 0", lambda value: value >= 0)
+
+
+def check_custom_keys(custom_keys: object, base_wd: float | None) -> None:
+    if not isinstance(custom_keys, dict):
+        raise ValueError(
+            f"custom_keys={custom_keys!r} must be a dict, from a part of a name to "
+            f"dict(lr_mult=..., decay_mult=...)"
+        )
+    for key, custom in custom_keys.items():
+        if not isinstance(key, str) or not key:
+            raise ValueError(f"custom_keys has the key {key!r}, which is no part of a name")
+        where = f"custom_keys[{key!r}]"
+        if not isinstance(custom, dict) or not set(custom) <= {"lr_mult", "decay_mult"}:
+            raise ValueError(f"{where}={custom!r} must be a dict of lr_mult, decay_mult or both")
+        for name, value in custom.items():
+            check_multiplier(f"{where}.{name}", value)
+        if "decay_mult" in custom and base_wd is None:
+            raise ValueError(f"{where}.decay_mult needs a weight_decay in the optimizer")
+
+
+def without_wrappers(name: str) -> str:
+    """The parameter's name in the model, where torch has wrapped parts of it."""
+    return name.replace("_fsdp_wrapped_module.", "").replace("_checkpoint_wrapped_module.", "")
 
 
 def table(groups: dict[str, dict]) -> str:

@@ -8,9 +8,11 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdcls.dcls import ElementPositions, repulsion
 from mmdcls.dcls.arguments import check_flag, check_number, check_whole
+from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 
 from .check_checkpoint import unwrapped
+from .fsdp import is_cut
 from .owners import owners_for
 from .span import check_span, now
 
@@ -36,6 +38,11 @@ class Repulsion(Hook):
         self._handle: torch.utils.hooks.RemovableHandle | None = None
 
     def before_train(self, runner: Runner) -> None:
+        if is_cut(runner.model):
+            raise InputError(
+                "mmdcls.Repulsion needs whole positions in every process, and FSDP cuts them up; "
+                "use strategy=dict(type='DDPStrategy'), or take it out of custom_hooks."
+            )
         owners_for("mmdcls.Repulsion", runner.model)
         check_span("mmdcls.Repulsion", runner, self.by_epoch)
 

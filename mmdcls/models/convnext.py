@@ -6,13 +6,21 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
+from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmdcls.checkpoint.load import refuse_foreign
 from mmdcls.dcls import Dcls2d, ElementPositions, Shares
-from mmdcls.dcls.arguments import is_whole, per_axis
-from mmdcls.registry import MODELS
+from mmdcls.dcls.arguments import (
+    LARGEST,
+    check_flag,
+    check_number,
+    check_whole,
+    is_whole,
+    per_axis,
+)
+from mmdcls.registry import MODELS, check_type
 
 # ConvNeXt's own sizes.
 ARCHS = {
@@ -102,7 +110,7 @@ class DclsConvNeXt(BaseModule):
     share_positions: the blocks of a stage share positions (and sigma), which then belong to the
         stage, `stages.N.positions`; otherwise every block has its own.
     drop_path_rate: rate of the last block; it grows linearly from 0 at the first.
-    layer_scale_init_value: 0 leaves layer scale out.
+    layer_scale_init_value: 0 or None leaves layer scale out.
     out_indices: stages whose maps are returned, each through a LayerNorm `normN` of its own.
         Stages after the last of them are not built.
     gap_before_final_norm: for classifiers, as published: the mean over each map is normalised, in
@@ -123,17 +131,24 @@ class DclsConvNeXt(BaseModule):
         interpolation: str = "bilinear",
         share_positions: bool = True,
         drop_path_rate: float = 0.0,
-        layer_scale_init_value: float = 1e-6,
+        layer_scale_init_value: float | None = 1e-6,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         gap_before_final_norm: bool = False,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
+        check_init_cfg(init_cfg)
         super().__init__(init_cfg)
         depths, channels = sizes_of(arch)
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f"drop_path_rate={drop_path_rate!r} must be at least 0 and below 1")
+        check_whole("in_channels", in_channels, least=1, most=LARGEST)
+        below_one = "at least 0 and below 1"
+        check_number("drop_path_rate", drop_path_rate, below_one, lambda rate: 0 <= rate < 1)
+        # mmpretrain's configs write None where there is no layer scale.
+        scale = 0.0 if layer_scale_init_value is None else layer_scale_init_value
+        check_number("layer_scale_init_value", scale, "at least 0", lambda value: value >= 0)
+        check_flag("share_positions", share_positions)
+        check_flag("with_cp", with_cp)
         self.out_indices = checked_indices(out_indices)
         self.gap_before_final_norm = gap_before_final_norm
         built = max(self.out_indices) + 1
@@ -160,7 +175,7 @@ class DclsConvNeXt(BaseModule):
                 interpolation=interpolation,
                 share_positions=share_positions,
             )
-            return Block(dwconv, rates.pop(0), layer_scale_init_value)
+            return Block(dwconv, rates.pop(0), scale)
 
         self.downsample_layers = nn.ModuleList()
         self.stages = nn.ModuleList()
@@ -260,11 +275,21 @@ def sizes_of(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def checked_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
-    indices = tuple(out_indices) if isinstance(out_indices, Sequence) else (out_indices,)
-    stages = range(STAGES)
-    if not indices or len(set(indices)) < len(indices) or any(i not in stages for i in indices):
+    is_many = isinstance(out_indices, Sequence) and not isinstance(out_indices, str)
+    indices = tuple(out_indices) if is_many else (out_indices,)
+    fit = all(is_whole(index) and 0 <= index < STAGES for index in indices)
+    if not indices or not fit or len(set(indices)) < len(indices):
         raise ValueError(
             f"out_indices={out_indices!r} must name one or more of the stages 0 to {STAGES - 1}, "
             f"each once"
         )
     return tuple(sorted(indices))
+
+
+def check_init_cfg(init_cfg: object) -> None:
+    if init_cfg is None:
+        return
+    for config in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
+        if not isinstance(config, dict):
+            raise ValueError(f"init_cfg={init_cfg!r} must be None, or one or more dict(type=...)")
+        check_type("init_cfg.type", config.get("type"), WEIGHT_INITIALIZERS)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, DclsNd
-from mmdcls.dcls.arguments import LARGEST, check_whole, is_whole, per_axis
+from mmdcls.dcls.arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
+from mmdcls.dcls.interpolation import get_interpolation
+from mmdcls.dcls.layers import PADDING_MODES, check_channels, sides_of
 from mmdcls.registry import MODELS
 
 
@@ -22,6 +24,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         where_kernel_size: int | None = None,
         dcls_kernel_size: int | None = None,
         interpolation: str = "bilinear",
+        share_positions: bool = False,
         **others,
     ) -> nn.Module:
         """A DCLS layer where a network asks for a convolution, as conv_cfg.
@@ -35,11 +38,22 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         dcls_kernel_size: kernel size of the DCLS layers, without dilation; the padding grows with
             it, so that the output keeps its size. None keeps the size that the network asks for.
         """
-        if where_kernel_size is not None:
-            check_whole("where_kernel_size", where_kernel_size, least=2, most=LARGEST)
         asked = per_axis("kernel_size", kernel_size, layer.axes, least=1)
+        check_whole("kernel_count", kernel_count, least=1, most=LARGEST)
+        get_interpolation(interpolation)
+        if share_positions is not False:
+            raise ValueError(
+                f"share_positions={share_positions!r} is refused: no module of the network could "
+                f"own the positions of its convolutions; leave it out of conv_cfg"
+            )
+        for name, size in dict(
+            where_kernel_size=where_kernel_size, dcls_kernel_size=dcls_kernel_size
+        ).items():
+            if size is not None:
+                check_whole(name, size, least=1, most=LARGEST)
         wanted = where_kernel_size is None or set(asked) == {where_kernel_size}
         if max(asked) == 1 or not wanted:
+            check_plain(in_channels, out_channels, asked, stride, padding, dilation, **others)
             return plain(
                 in_channels, out_channels, kernel_size, stride, padding, dilation, **others
             )
@@ -63,10 +77,31 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
     return MODELS.register_module(name=layer.__name__, module=build)
 
 
+def check_plain(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: tuple[int, ...],
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] | str,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    bias: bool = True,
+    padding_mode: str = "zeros",
+    **others,
+) -> None:
+    """Raises ValueError for what a DCLS layer would refuse too, where torch's name nothing."""
+    axes = len(kernel_size)
+    check_channels(in_channels, out_channels, groups)
+    per_axis("dilation", dilation, axes, least=1)
+    sides_of(padding, kernel_size, per_axis("stride", stride, axes, least=1))
+    check_flag("bias", bias)
+    check_choice("padding_mode", padding_mode, PADDING_MODES)
+
+
 def enlarge(
     asked: tuple[int, ...], padding: int | Sequence[int] | str, size: int
 ) -> tuple[tuple[int, ...], tuple[int, ...] | str]:
-    if not is_whole(size) or any(size < old or (size - old) % 2 for old in asked):
+    if any(size < old or (size - old) % 2 for old in asked):
         raise ValueError(
             f"dcls_kernel_size={size!r} must be at least the kernel_size={asked} that the network "
             f"asks for, and odd or even as that is, so that the padding can follow"

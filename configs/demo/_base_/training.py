@@ -17,12 +17,16 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=20, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=360),
+    checkpoint=dict(type="mmdcls.CheckpointHook", by_epoch=False, interval=360),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 # Lets Inferencers load what a Runner wrote: they open the checkpoint before they build the model.
 custom_imports = dict(imports=["mmdcls"])
-custom_hooks = [dict(type="mmdcls.ClampPositions")]
+custom_hooks = [
+    dict(type="mmdcls.ClampPositions"),
+    dict(type="mmdcls.StopOnNonFinite"),
+    dict(type="mmdcls.PositionHealth", interval=60, picture_interval=120),
+]
 env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
 log_processor = dict(by_epoch=False, window_size=20)
 log_level = "INFO"

@@ -1,0 +1,147 @@
+"""Pictures of where elements have gone, and of dense kernels."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import SymLogNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from torch import nn
+
+from mmdcls.dcls import DclsNd, ElementPositions, position_limits
+
+# Columns are chosen evenly from the first owner to the last where there are more.
+MOST_COLUMNS = 8
+KERNELS = 3
+DPI = 110
+
+
+def draw_positions(model: nn.Module, path: Path) -> None:
+    """Write the picture; raises ValueError where the model has no two-dimensional positions."""
+    positions_figure(model).savefig(path, dpi=DPI)
+
+
+def positions_image(model: nn.Module) -> np.ndarray:
+    """The picture as (height, width, 3), RGB, 8 bits; raises as `draw_positions`."""
+    figure = positions_figure(model)
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def positions_figure(model: nn.Module) -> Figure:
+    """One column for each owner of positions: a stage whose blocks share them, or else a layer.
+
+    On top, how many elements stand in each cell, over all channels; below, dense kernels.
+    """
+    owners = owners_of(model)
+    columns = [owners[i] for i in chosen(len(owners), MOST_COLUMNS)]
+    size = (0.6 + 2.6 * len(columns), 2.75 * (1 + KERNELS))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1 + KERNELS, len(columns), squeeze=False)
+    for (name, owner), (top, *below) in zip(columns, axes.T, strict=True):
+        counts = draw_density(top, owner)
+        top.set_title(f"{name}\n{moved(owner)}", fontsize=9)
+        bar = figure.colorbar(counts, ax=top, shrink=0.8, pad=0.02)
+        bar.ax.tick_params(labelsize=6)
+        layer, kernels = dense_kernels(owner)
+        for ax in below[len(kernels) :]:
+            ax.set_axis_off()
+        for ax, channel in zip(below, chosen(len(kernels), KERNELS), strict=False):
+            draw_kernel(ax, layer, owner, kernels, channel)
+            ax.set_title(f"kernel {channel} of its last layer", fontsize=8)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("rows from the centre", fontsize=8)
+    for ax in axes[-1]:
+        ax.set_xlabel("columns from the centre", fontsize=8)
+    figure.supxlabel(
+        "top: how many elements stand in each cell, over all channels\n"
+        "below: dense kernels, red positive, blue negative;\n"
+        "each circle is an element, its size the weight",
+        fontsize=7,
+    )
+    return figure
+
+
+def owners_of(model: nn.Module) -> list[tuple[str, ElementPositions]]:
+    owners = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, ElementPositions)
+        and module.positions is not None
+        and len(module.kernel_size) == 2
+    ]
+    if not owners:
+        raise ValueError(
+            f"{type(model).__name__} has no two-dimensional DCLS layer: there is nothing to draw"
+        )
+    return owners
+
+
+def chosen(count: int, most: int) -> list[int]:
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))
+
+
+def limits(owner: ElementPositions) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top edge of the kernel, in cells from its centre."""
+    height, width = owner.kernel_size
+    left, top = -(width // 2) - 0.5, -(height // 2) - 0.5
+    return left, left + width, top + height, top
+
+
+def moved(owner: ElementPositions) -> str:
+    distance = owner.positions.detach().norm(dim=0).mean().item()
+    return f"mean distance {distance:.1f} cells"
+
+
+def draw_density(ax: Axes, owner: ElementPositions) -> AxesImage:
+    """How many elements stand in each cell of the kernel, over all channels; logarithmic."""
+    rows, columns = owner.positions.detach().flatten(1).double().cpu().numpy()
+    left, right, bottom, top = limits(owner)
+    height, width = owner.kernel_size
+    ranges = [[top, bottom], [left, right]]
+    counts, *_ = np.histogram2d(rows, columns, bins=(height, width), range=ranges)
+    norm = SymLogNorm(1, vmin=0, vmax=max(counts.max(), 1))
+    image = ax.imshow(counts, cmap="magma", norm=norm, extent=limits(owner))
+    cells_as_ticks(ax, owner)
+    return image
+
+
+@torch.no_grad()
+def dense_kernels(owner: ElementPositions) -> tuple[DclsNd, np.ndarray]:
+    """The last layer that uses these positions, and its kernels, (slices, height, width)."""
+    layers = [module for module in owner.modules() if isinstance(module, DclsNd)]
+    layer = layers[-1]
+    kernel = layer.kernel() if layer is owner else layer.kernel(owner.shares())
+    return layer, kernel.flatten(0, 1).float().cpu().numpy()
+
+
+def draw_kernel(
+    ax: Axes, layer: DclsNd, owner: ElementPositions, kernels: np.ndarray, index: int
+) -> None:
+    """A dense kernel, with a dot at each of its elements as large as its weight."""
+    kernel = kernels[index]
+    reach = np.abs(kernel).max() or 1.0
+    ax.imshow(kernel, cmap="RdBu_r", vmin=-reach, vmax=reach, extent=limits(owner))
+    rows, columns = owner.positions.detach().flatten(1, 2)[:, index].float().cpu().numpy()
+    weights = layer.weight.detach().flatten(0, 1)[index].abs().float().cpu().numpy()
+    sizes = 3 + 15 * weights / (weights.max() or 1.0)
+    ax.scatter(columns, rows, s=sizes, facecolors="none", edgecolors="black", linewidths=0.6)
+    cells_as_ticks(ax, owner)
+
+
+def cells_as_ticks(ax: Axes, owner: ElementPositions) -> None:
+    for size, set_ticks in zip(owner.kernel_size, (ax.set_yticks, ax.set_xticks), strict=True):
+        set_ticks(sorted({*position_limits(size), 0}))
+    ax.tick_params(labelsize=6, length=2)
+    ax.spines[:].set_linewidth(0.4)
+
+
+def bare(ax: Axes) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_linewidth(0.4)

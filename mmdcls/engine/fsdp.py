@@ -1,0 +1,82 @@
+"""Parameters, gradients and optimiser state cut into one piece per process (FSDP of torch)."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from mmengine._strategy import FSDPStrategy as MMEngineFSDPStrategy
+from mmengine.optim import BaseOptimWrapper
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+from mmdcls.models.convnext import Block
+from mmdcls.registry import STRATEGIES
+
+AMP = ("AmpOptimWrapper", "mmdcls.AmpOptimWrapper")
+
+
+def is_cut(model: nn.Module) -> bool:
+    return isinstance(model, FullyShardedDataParallel)
+
+
+def whole_parameters(model: nn.Module) -> AbstractContextManager:
+    """Within it, cut parameters have all their values; changes to them are kept.
+
+    All processes must enter it together.
+    """
+    if is_cut(model):
+        return FullyShardedDataParallel.summon_full_params(model)
+    return nullcontext()
+
+
+@STRATEGIES.register_module()
+class FSDPStrategy(MMEngineFSDPStrategy):
+    """mmengine's strategy, for our optimiser rule, for torch >= 2.1, and for CPUs as well.
+
+    The unit that is gathered, used and freed again is a block of the backbone, and what is not in
+    one; `model_wrapper=dict(auto_wrap_policy=...)` chooses others. A module that is not called by
+    its forward, such as a head of mmseg, cannot be a unit. `state_dict_cfg` is "full" by default:
+    one file per checkpoint, the same as of any other run.
+    """
+
+    def __init__(
+        self,
+        *,
+        model_wrapper: dict | None = None,
+        state_dict_cfg: str | dict = "full",
+        **options,
+    ) -> None:
+        on_cpu = not torch.accelerator.is_available()
+        wrapper = dict(type="MMFullyShardedDataParallel", **(model_wrapper or {}))
+        wrapper.setdefault("auto_wrap_policy", ModuleWrapPolicy({Block}))
+        if on_cpu:
+            wrapper["device_id"] = torch.device("cpu")
+            if state_dict_cfg == "full":
+                state_dict_cfg = full_state_on_cpu()
+        super().__init__(model_wrapper=wrapper, state_dict_cfg=state_dict_cfg, **options)
+
+    def build_optim_wrapper(
+        self, optim_wrapper: BaseOptimWrapper | dict, model: nn.Module | None = None
+    ) -> BaseOptimWrapper:
+        """Groups depend on shapes, which the pieces do not have."""
+        if isinstance(optim_wrapper, dict) and optim_wrapper.get("type") in AMP:
+            optim_wrapper.setdefault("use_fsdp", True)
+        with whole_parameters(model):
+            return super().build_optim_wrapper(optim_wrapper, model)
+
+    def load_optim_state_dict(self, state_dict: dict) -> None:
+        """As mmengine's, with the arguments in the order that torch wants since 2.1."""
+        optimizer = self.optim_wrapper.optimizer
+        pieces = FullyShardedDataParallel.optim_state_dict_to_load(
+            self.model, optimizer, state_dict
+        )
+        self.optim_wrapper.load_state_dict(pieces)
+
+
+def full_state_on_cpu() -> dict:
+    """As "full", without moving to the CPU what is there: torch would copy memory it has freed."""
+    return dict(
+        state_dict_type="FULL_STATE_DICT",
+        state_dict_config=dict(type="FullStateDictConfig", rank0_only=True),
+        optim_state_dict_config=dict(type="FullOptimStateDictConfig", rank0_only=True),
+    )

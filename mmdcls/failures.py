@@ -1,0 +1,45 @@
+"""Failures that a person can mend, each as one sentence."""
+
+import errno
+import re
+
+from mmdcls.errors import InputError, TrainingError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+DIED = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (.+?)\.|exited)"
+)
+
+
+def sentence_of(error: BaseException) -> str | None:
+    """What to tell the person, or None where the traceback is what helps."""
+    if isinstance(error, InputError):
+        # From a worker process the sentence comes at the end of its traceback.
+        return str(error).rpartition("InputError: ")[2].strip()
+    if isinstance(error, TrainingError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        where = f" to {error.filename}" if error.filename else ""
+        return (
+            f"There is no room left on the disk to write{where} ({error.strerror}); the last whole "
+            f"checkpoint is kept: make room, and train on with --resume."
+        )
+    if isinstance(error, RuntimeError) and (died := DIED.search(str(error))):
+        # Where torch finds the process gone, the signal that took it is in the cause.
+        known = died[2] or ((cause := DIED.search(str(error.__cause__))) and cause[2])
+        return dead_worker(died[1], known)
+    return None
+
+
+def dead_worker(process: str, signal: str | None) -> str:
+    if signal and "Bus error" in signal:
+        cause, remedy = "because its shared memory ran out", "enlarge /dev/shm"
+    elif not signal or "Killed" in signal:
+        cause, remedy = "most often because memory ran out", "free memory"
+    else:
+        cause, remedy = "by a fault in the code that loads images", "look into the system's log"
+    return (
+        f"The worker process {process} of a data loader has died ({signal or 'unknown signal'}), "
+        f"{cause}; {remedy}, or lower num_workers of the data loader (0 loads in the main process, "
+        f"and shows the fault), and train on with --resume."
+    )
