@@ -370,6 +370,8 @@ def test_it_works_or_a_sentence_names_the_field(name, piece):
 @pytest.mark.parametrize("name", PIECES)
 def test_it_works_with_what_it_needs_and_refuses_unknown_names(name):
     build_and_use(name, PIECES[name].needed)
+    if name == "CheckpointHook":
+        return  # as mmengine's, it hands what it does not know to whatever writes the file
     with pytest.raises(TypeError, match="typo|takes no arguments"):
         build(name, {**PIECES[name].needed, "typo": 1})
 
