@@ -113,6 +113,14 @@ def test_depthwise_has_the_gradients_of_conv2d_in_batches_of_directions(stride):
     )
 
 
+@pytest.mark.parametrize("spoilt", ["x", "kernel", "bias"])
+def test_an_argument_of_another_dtype_is_refused_in_every_way(spoilt, way):
+    sources = dict(x=torch.randn(1, 3, 9, 9), kernel=torch.randn(3, 1, 5, 5), bias=torch.randn(3))
+    sources[spoilt] = sources[spoilt].double()
+    with pytest.raises(RuntimeError, match="type"):
+        depthwise(**sources, stride=(1, 1), padding=(2, 2))
+
+
 @pytest.mark.parametrize("dual", range(3), ids=["x", "kernel", "bias"])
 def test_forward_mode_reaches_every_argument(dual):
     values = [torch.randn(2, 3, 6, 7), torch.randn(3, 1, 3, 4), torch.randn(3)]
