@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
 from tiny import Tiny, batch
 from torch import nn
 
@@ -296,6 +296,13 @@ WITHIN = {
         "paramwise_cfg",
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def scope() -> Iterator[None]:
+    """Runners leave their default scope behind, in which other names are known."""
+    with DefaultScope.overwrite_default_scope("mmengine"):
+        yield
 
 
 def registered() -> Iterator[tuple[str, Registry]]:
