@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from mmdcls.engine import (
     CheckInputs,
+    CheckpointHook,
     UnreadableFiles,
     check_config,
     check_pretrained,
@@ -119,6 +120,13 @@ class CheckingFlexibleRunner(Checked, FlexibleRunner):
         self.register_hook(PlainNames())
         self.model = self.strategy.build_model(self.model)
         self.model_state = {k: v.to("meta") for k, v in self.model.state_dict().items()}
+
+    def load_or_resume(self) -> None:
+        # Runner calls its hooks first, and ours chooses what to resume from.
+        for hook in self.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook.before_run(self)
+        super().load_or_resume()
 
 
 def run(cfg: Config, task: str) -> None:

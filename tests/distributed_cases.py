@@ -34,7 +34,7 @@ TOGETHER = {**SHARED, **CHECKPOINTING, **FROZEN, **ACCUMULATION}
 # AdamW, the demo's optimiser, does not see a gradient of the wrong size; this one does.
 SGD = {
     "optim_wrapper.optimizer": dict(
-        _delete_=True, type="SGD", lr=0.05, momentum=0.9, weight_decay=0.05
+        _delete_=True, type="SGD", lr=0.5, momentum=0.9, weight_decay=0.05
     )
 }
 # Groups that depend on depth and on shape, with a decay that shows.
@@ -144,11 +144,13 @@ def case_config(config: Path, case: str, work_dir: Path, processes: int) -> Conf
 
 
 def train(cfg: Config, launcher: str, halt: int | None = None) -> None:
+    """To the end; or up to the iteration `halt`, and then, resumed, to the end."""
     cfg.launcher = launcher
     init_default_scope(cfg.default_scope)
     for end in filter(None, (halt, ITERATIONS)):
         cfg.train_cfg.max_iters = end
-        cfg.resume = halt is not None and end > halt
+        if halt is not None:
+            cfg.resume = end > halt
         runner = build_runner(cfg)
         runner.register_hook(Seen())
         runner.train()

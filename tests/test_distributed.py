@@ -153,6 +153,14 @@ def test_optimiser_groups_of_cut_parameters_are_those_of_whole_ones(one, two):
     assert groups(two / "fsdp_by_depth") == expected
 
 
+def test_one_process_finishes_what_two_began_with_cut_parameters(config, one, two, tmp_path):
+    cfg = cases.case_config(config, "by_depth", tmp_path / "work", processes=1)
+    cfg.load_from = str(two / "fsdp_by_depth" / f"iter_{cases.RESUMED['fsdp_by_depth']}.pth")
+    cfg.resume = True
+    cases.train(cfg, "none")
+    assert_same_training(weights(one("by_depth")), weights(tmp_path / "work"))
+
+
 def test_two_machines_train_as_one_process_and_the_first_alone_writes(config, one, tmp_path):
     case = "together_sgd"
     for node in range(2):
@@ -186,7 +194,7 @@ def test_when_one_process_fails_all_end_and_its_sentence_is_shown(config, tmp_pa
     output = finish(process)
     assert process.returncode != 0
     assert f"{names[1]} cannot be read" in output
-    assert not (tmp_path / "work").exists()
+    assert not list((tmp_path / "work").rglob("*.pth"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmengine._strategy import BaseStrategy, SingleDeviceStrategy
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as MmengineCheckpointHook
 from mmengine.runner import Runner
@@ -20,9 +21,6 @@ from .whole_checkpoint import (
     remove_parts,
     write_whole,
 )
-
-# mmengine's strategies that write one file; others write a folder, each process its share.
-WRITE_A_FILE = ("SingleDeviceStrategy", "DDPStrategy")
 
 
 class LateRemoval:
@@ -92,7 +90,9 @@ class CheckpointHook(MmengineCheckpointHook):
         def check(path: Path, content: Mapping) -> None:
             if "meta" not in content:
                 raise ValueError("holds weights only")
-            given, wanted = weights_of(content), unwrapped(runner.model).state_dict()
+            # A strategy may have cut the model up.
+            wanted = getattr(runner, "model_state", None) or unwrapped(runner.model).state_dict()
+            given = weights_of(content)
             if misfits_of(given, wanted):
                 source, advice = f"The checkpoint {path}", "resume with the config of its training"
                 strangers.append(refusal(source, given, wanted, advice))
@@ -117,7 +117,7 @@ class CheckpointHook(MmengineCheckpointHook):
             is_local(self.out_dir)
             and not self.backend_args
             and not self.file_client_args
-            and (strategy is None or type(strategy).__name__ in WRITE_A_FILE)
+            and (strategy is None or writes_a_file(strategy))
         )
         if self.whole and is_main_process():
             for folder in {self.out_dir, runner.work_dir}:
@@ -183,6 +183,12 @@ class CheckpointHook(MmengineCheckpointHook):
         path = os.path.join(self.out_dir, name)
         if is_main_process() and os.path.isfile(path):
             self.file_backend.remove(path)
+
+
+def writes_a_file(strategy: BaseStrategy) -> bool:
+    """Where a strategy does not, it writes a folder, each process its share."""
+    is_full = getattr(strategy, "_is_full_state_dict", None)
+    return is_full() if is_full else isinstance(strategy, SingleDeviceStrategy)
 
 
 def is_local(path: str) -> bool:

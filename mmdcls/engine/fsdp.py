@@ -1,14 +1,17 @@
 """Parameters, gradients and optimiser state cut into one piece per process (FSDP of torch)."""
 
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 
 import torch
 from mmengine._strategy import FSDPStrategy as MMEngineFSDPStrategy
+from mmengine.dist import all_gather_object
 from mmengine.optim import BaseOptimWrapper
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
+from mmdcls.errors import InputError
 from mmdcls.models.convnext import Block
 from mmdcls.registry import STRATEGIES
 
@@ -36,7 +39,7 @@ class FSDPStrategy(MMEngineFSDPStrategy):
     The unit that is gathered, used and freed again is a block of the backbone, and what is not in
     one; `model_wrapper=dict(auto_wrap_policy=...)` chooses others. A module that is not called by
     its forward, such as a head of mmseg, cannot be a unit. `state_dict_cfg` is "full" by default:
-    one file per checkpoint, the same as of any other run.
+    one file per checkpoint, from which runs without FSDP can start, and be resumed.
     """
 
     def __init__(
@@ -64,13 +67,40 @@ class FSDPStrategy(MMEngineFSDPStrategy):
         with whole_parameters(model):
             return super().build_optim_wrapper(optim_wrapper, model)
 
+    def optim_state_dict(self) -> dict:
+        """One kind of state after the other, each copied.
+
+        torch gathers all kinds in the same memory, and without GPUs returns views of it: AdamW's
+        first moments would be saved as its second.
+        """
+        optimizer = self.optim_wrapper.optimizer
+        own = optimizer.state_dict()
+        kinds = all_gather_object({kind for state in own["state"].values() for kind in state})
+        whole: dict = {}
+        for kind in sorted(set().union(*kinds)):
+            states = {key: {kind: state[kind]} for key, state in own["state"].items()}
+            part = FullyShardedDataParallel.optim_state_dict(
+                self.model, optimizer, dict(own, state=states)
+            )
+            # Only the first process gets anything.
+            for name, state in part.get("state", {}).items():
+                kept = whole.setdefault("state", {}).setdefault(name, {})
+                kept.update(deepcopy(state))
+            whole["param_groups"] = part.get("param_groups", [])
+        return whole | dict(base_param_settings=self.optim_wrapper.base_param_settings)
+
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """As mmengine's, with the arguments in the order that torch wants since 2.1."""
-        optimizer = self.optim_wrapper.optimizer
+        if not all(isinstance(name, str) for name in state_dict["state"]):
+            raise InputError(
+                "A run without FSDP cannot be resumed with it: its optimiser's state has no names; "
+                "resume without FSDP, or give its checkpoint as load_from, for the weights alone."
+            )
+        settings = state_dict.pop("base_param_settings", None)
         pieces = FullyShardedDataParallel.optim_state_dict_to_load(
-            self.model, optimizer, state_dict
+            self.model, self.optim_wrapper.optimizer, state_dict
         )
-        self.optim_wrapper.load_state_dict(pieces)
+        self.optim_wrapper.load_state_dict(pieces | dict(base_param_settings=settings))
 
 
 def full_state_on_cpu() -> dict:

@@ -12,6 +12,7 @@ from mmdcls.registry import HOOKS
 
 from .check_checkpoint import unwrapped
 from .failure_signatures import SIGNATURES, Group
+from .fsdp import whole_parameters
 
 KEY = "position_health"
 
@@ -81,19 +82,24 @@ class PositionHealth(Hook):
         # Loaded as a mere initialisation, a checkpoint is itself the start.
         known, self.resumed = (self.resumed if runner.iter else None) or {}, None
         self.first_iteration = known.get("first_iteration", runner.iter)
-        self.start = {
-            name: known.get("start", {}).get(name, owner.positions).detach().cpu().clone()
-            for owners in self.groups.values()
-            for name, owner in owners.items()
-        }
+        with whole_parameters(runner.model):
+            self.start = {
+                name: known.get("start", {}).get(name, owner.positions).detach().cpu().clone()
+                for owners in self.groups.values()
+                for name, owner in owners.items()
+            }
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *others, **results) -> None:
-        if not self.groups or not is_main_process():
+        steps = {self.measure: self.interval, self.draw: self.picture_interval}
+        due = [
+            step for step, interval in steps.items() if self.every_n_train_iters(runner, interval)
+        ]
+        if not self.groups or not due:
             return
-        if self.every_n_train_iters(runner, self.interval):
-            self.measure(runner)
-        if self.every_n_train_iters(runner, self.picture_interval):
-            self.draw(runner)
+        # All processes must hand over what they have of the positions; the first tells.
+        with whole_parameters(runner.model):
+            for step in due if is_main_process() else ():
+                step(runner)
 
     def measure(self, runner: Runner) -> None:
         figures = {

@@ -79,6 +79,8 @@ def dcls_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 @torch.no_grad()
 def largest(tensor: Tensor) -> Tensor:
     """The largest absolute value, or NaN where there is one."""
+    if tensor.numel() == 0:  # cut up by FSDP, this process has nothing of it
+        return tensor.new_zeros(())
     return torch.linalg.vector_norm(tensor, torch.inf)
 
 
