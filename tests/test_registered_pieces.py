@@ -79,7 +79,7 @@ def optimise(constructor: Any) -> None:
 
 
 def tiny_backbone() -> nn.Module:
-    return registry.MODELS.build(dict(type="DclsConvNeXt", **BACKBONE))
+    return registry.MODELS.build(dict(type="mmdcls.DclsConvNeXt", **BACKBONE))
 
 
 def train(hook: Any) -> None:
@@ -322,7 +322,7 @@ def test_every_registered_piece_is_in_the_table():
 def build(name: str, config: dict) -> Any:
     if name == "AmpOptimWrapper":
         config = config | dict(optimizer=torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
-    return REGISTRIES[name].build(dict(type=name, **config))
+    return REGISTRIES[name].build(dict(type=f"mmdcls.{name}", **config))
 
 
 def is_small(module: nn.Module) -> bool:
