@@ -105,6 +105,10 @@ def write_config(folder: Path) -> Path:
         "train_dataloader.dataset.data_root": str(folder / "data"),
         "val_dataloader.dataset.data_root": str(folder / "data"),
         "train_dataloader.batch_size": BATCH,
+        # With 1e-8, what is rounded of a gradient next to nothing becomes a step of full size.
+        "optim_wrapper.optimizer.eps": 1e-6,
+        # The demo's 20 takes sigma through zero, where its absolute value has a kink.
+        "optim_wrapper.paramwise_cfg.position_lr_mult": 5.0,
         "train_cfg.max_iters": ITERATIONS,
         "train_cfg.val_interval": 10 * ITERATIONS,
         "default_hooks.checkpoint.interval": ITERATIONS,
