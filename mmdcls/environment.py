@@ -87,10 +87,14 @@ def probe(needs: dict[str, tuple[str, ...]]) -> None:
     """
     import importlib.util
     import json
+    import os
     import sys
     import traceback
 
-    output, sys.stdout = sys.stdout, sys.stderr
+    # What modules print, in C too, goes elsewhere.
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
 
     def write(name: str, found: dict | None) -> None:
         output.write(json.dumps([name, found]) + "\n")

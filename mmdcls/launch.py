@@ -2,8 +2,7 @@
 
 import argparse
 import os
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -26,6 +25,7 @@ from mmdcls.engine import (
 from mmdcls.errors import InputError
 from mmdcls.failures import sentence_of
 from mmdcls.processes import join_processes_on_cpu, rank_of
+from mmdcls.traces import Traces
 
 
 def config_parser(description: str) -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def config_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=Options,
         default={},
         metavar="KEY=VALUE",
         help="override settings of the config; lists as key=a,b or 'key=[(a,b),(c,d)]'",
@@ -54,6 +54,15 @@ def load_config(arguments: argparse.Namespace) -> Config:
     default = Path("work_dirs") / Path(arguments.config).stem
     cfg.work_dir = arguments.work_dir or cfg.get("work_dir") or str(default)
     return cfg
+
+
+class Options(DictAction):
+    """mmengine's, which takes the spaces out of paths."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> object:
+        is_path = "/" in val and not set(val) & set(",()[]")
+        return val.strip("'\"") if is_path else DictAction._parse_iterable(val)
 
 
 class Checked:
@@ -126,10 +135,10 @@ def run(cfg: Config, task: str) -> None:
     task: "train" or "test". Once an iteration has run, its files are kept. Of several processes,
     only the first, which writes nearly all files, takes them back.
     """
-    work_dir, is_first = Path(cfg.work_dir), rank_of(cfg.get("launcher", "none")) == 0
-    existing = files_of(work_dir)
+    traces, is_first = Traces(cfg), rank_of(cfg.get("launcher", "none")) == 0
     runner, checks = None, CheckInputs()
     try:
+        traces.check()
         check_config(cfg, ("train", "val") if task == "train" else ("test",))
         runner = build_runner(cfg)
         runner.register_hook(checks)
@@ -141,28 +150,10 @@ def run(cfg: Config, task: str) -> None:
     except Exception as error:
         spoilt = runner is None or (isinstance(error, InputError) and not checks.worked)
         if is_first and spoilt:
-            remove(files_of(work_dir) - existing)
+            traces.remove()
         if sentence := sentence_of(error):
             raise SystemExit(sentence) from error
         raise
-
-
-def files_of(work_dir: Path) -> set[Path]:
-    # Other processes may be removing them.
-    while work_dir.exists():
-        try:
-            return {work_dir, *work_dir.rglob("*")}
-        except FileNotFoundError:
-            continue
-    return set()
-
-
-def remove(paths: Iterable[Path]) -> None:
-    for path in sorted(paths):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def build_runner(cfg: Config) -> Runner | FlexibleRunner:

@@ -1,5 +1,7 @@
 """Where configs find our parts: `type="mmdcls.X"` imports this module, and it imports the rest."""
 
+from collections.abc import Callable
+
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
@@ -28,6 +30,11 @@ WEIGHT_INITIALIZERS = Registry(
     scope="mmdcls",
     locations=["mmdcls.engine"],
 )
+
+
+def bare_name(kind: str | Callable) -> str:
+    """The last part of a `type` in a config: a name, with its scope or not, a path, or a class."""
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
 
 
 def check_type(name: str, value: object, registry: Registry) -> None:

@@ -13,3 +13,5 @@ settings.load_profile("laws")
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
+    # Runners flush denormals for the rest of the process.
+    torch.set_flush_denormal(False)

@@ -39,13 +39,8 @@ class Trial:
     folder: Path
     cfg: Config
 
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def work_dir(self) -> Path:
-        return self.folder / "work"
+    def __post_init__(self) -> None:
+        self.data, self.work_dir = self.folder / "data", self.folder / "work"
 
     def merge(self, options: dict) -> None:
         self.cfg.merge_from_dict(options)
@@ -152,6 +147,10 @@ def cut(name: str, length: int) -> Callable[[Trial], None]:
     return provoke
 
 
+def written(name: str, text: str) -> Callable[[Trial], None]:
+    return lambda trial: (trial.data / name).write_text(text) and None
+
+
 def in_worker(provoke: Callable[[Trial], None]) -> Callable[[Trial], None]:
     def with_worker(trial: Trial) -> None:
         provoke(trial)
@@ -195,6 +194,15 @@ def other_categories(trial: Trial) -> None:
 def few_classes(trial: Trial) -> None:
     heads = ("bbox_head", "mask_head")
     trial.merge({f"model.roi_head.{head}.num_classes": 1 for head in heads})
+
+
+def few_classes_of_the_last_stage(trial: Trial) -> None:
+    """A cascade of two stages."""
+    head = trial.cfg.model.roi_head
+    assigner_and_sampler = trial.cfg.model.train_cfg.rcnn
+    heads = [deepcopy(head.bbox_head), dict(deepcopy(head.bbox_head), num_classes=1)]
+    head.update(type="CascadeRoIHead", num_stages=2, stage_loss_weights=[1, 1], bbox_head=heads)
+    trial.cfg.model.train_cfg.rcnn = [deepcopy(assigner_and_sampler) for _ in heads]
 
 
 def saved(content: object, name: str = "given.pth") -> Callable[[Trial], str]:

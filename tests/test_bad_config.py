@@ -14,12 +14,16 @@ from provocations import (
     Case,
     cut,
     expect,
+    load_tool,
+    loaded,
     new_trial,
     pretrained,
     remove,
     saved,
     set_to,
+    written,
 )
+from torch import nn
 
 from mmdcls.dcls import Dcls2d
 from mmdcls.engine import check_config
@@ -102,10 +106,36 @@ CONFIGS = [
         ("val_evaluator.ann_file='nowhere.json'", "no file"),
         "det",
     ),
+    *(
+        Case(f"annotations {name}", written(INSTANCES, text), (INSTANCES, *words, "again"), "det")
+        for name, text, words in (
+            ("of no bytes", "", ("only a part",)),
+            ("of which the end is missing", '{"images": [{"id": 1', ("only a part",)),
+            ("in a list", "[1]", ("COCO's layout",)),
+        )
+    ),
+    Case(
+        "annotations to evaluate by of which the end is missing",
+        lambda trial: (
+            written("half.json", "{")(trial),
+            trial.merge({"val_evaluator.ann_file": str(trial.data / "half.json")}),
+        ),
+        ("val_evaluator.ann_file=", "half.json", "only a part"),
+        "det",
+    ),
     Case(
         "no checkpoint",
         set_to({"load_from": "nowhere.pth"}),
-        ("load_from='nowhere.pth'", "no file"),
+        ("load_from='nowhere.pth'", "no file", "name another"),
+    ),
+    Case("no name of a checkpoint", set_to({"load_from": ""}), ("load_from=''", "no file")),
+    Case(
+        "a list for a checkpoint", loaded("load_from", saved([1, 2])), ("given.pth", "no weights")
+    ),
+    Case(
+        "a module for a checkpoint",
+        loaded("load_from", saved(lambda trial: nn.Linear(2, 2))),
+        ("given.pth", "more than weights"),
     ),
     Case(
         "no pretrained backbone",
@@ -139,6 +169,38 @@ def test_no_name_in_our_configs_is_refused():
     assert LEAF_CONFIGS
     for path in LEAF_CONFIGS:
         check_config(Config.fromfile(path), splits=())
+
+
+TYPES = """
+from mmengine.optim import OptimWrapper
+from mmseg.evaluation import IoUMetric
+from mmdcls.engine import amp_optim_wrapper
+from mmdcls.models import {name}
+from mmdcls.models.convs import dcls2d
+model = dict(type={name}, arch="tiny", conv_cfg=dict(type=dcls2d))
+optim_wrapper = dict(type={wrapper})
+test_evaluator = dict(type=IoUMetric)
+"""
+
+
+@pytest.mark.parametrize("wrapper", ["OptimWrapper", "amp_optim_wrapper"])
+def test_classes_may_stand_for_names(wrapper: str, tmp_path: Path):
+    file = tmp_path / "config.py"
+    file.write_text(TYPES.format(name="DclsConvNeXt", wrapper=wrapper))
+    cfg = Config.fromfile(file)
+    check_config(cfg, splits=())
+    train, test = load_tool("train"), load_tool("test")
+    train.apply_flags(cfg, train.parse_arguments(["config", "--amp"]))
+    assert cfg.optim_wrapper.type == "mmdcls.AmpOptimWrapper"
+    test.apply_flags(cfg, test.parse_arguments(["config", "checkpoint", "--out", "labels"]))
+    assert cfg.test_evaluator[0].output_dir == "labels"
+
+
+def test_classes_that_are_not_there_are_refused(tmp_path: Path):
+    file = tmp_path / "config.py"
+    file.write_text(TYPES.format(name="ConvNeXt", wrapper="OptimWrapper"))
+    with pytest.raises(InputError, match=r"mmdcls.models.ConvNeXt' is unknown.*DclsConvNeXt"):
+        check_config(Config.fromfile(file), splits=())
 
 
 def test_label_maps_that_are_not_loaded_need_not_be_there(tmp_path: Path):

@@ -4,6 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from provocations import (
     LABEL_MAP,
     LEAVES,
@@ -16,6 +20,7 @@ from provocations import (
     cut,
     expect,
     few_classes,
+    few_classes_of_the_last_stage,
     fewer_labels,
     in_worker,
     loaded,
@@ -30,9 +35,15 @@ from provocations import (
     unlabelled,
     weights,
     wider,
+    written,
 )
+from torch import nn
 
+from mmdcls import launch
 from mmdcls.engine import check_pretrained
+from mmdcls.engine.check_data import check_labels
+from mmdcls.errors import InputError
+from mmdcls.launch import build_runner
 
 
 def checkpoint_case(name: str, content: object, words: tuple[str, ...]) -> Case:
@@ -77,6 +88,32 @@ FILES = [
         "det",
     ),
     Case(
+        "label above num_classes of the auxiliary head",
+        set_to({"model.auxiliary_head.num_classes": 1}),
+        (".png has the label", "auxiliary_head.num_classes=1"),
+    ),
+    Case(
+        "object above num_classes of the masks",
+        set_to({"model.roi_head.mask_head.num_classes": 1}),
+        (".jpg", "class 1", "mask_head.num_classes=1"),
+        "det",
+    ),
+    Case(
+        "object above num_classes of the second stage",
+        few_classes_of_the_last_stage,
+        (".jpg", "class 1", "bbox_head.1.num_classes=1"),
+        "det",
+    ),
+    Case(
+        "no image at all",
+        lambda trial: (
+            written("none.json", '{"images": [], "annotations": [], "categories": []}')(trial),
+            trial.merge({f"{TRAIN}.ann_file": "none.json"}),
+        ),
+        ("no image", "annotation file"),
+        "det",
+    ),
+    Case(
         "start from a checkpoint of another model",
         loaded("load_from", saved(STRANGER)),
         ("given.pth", "another model", "is not there", "more", "conv1.weight", "config"),
@@ -101,7 +138,12 @@ FILES = [
         ("prefix=''", "another model", "the file has backbone."),
     ),
 ]
+NO_FILES = [
+    Case("no file", lambda trial: "no where.pth", ("'no where.pth'", "no file", "name another")),
+    Case("no name", lambda trial: "", ("names no file",)),
+]
 TESTS = [
+    *NO_FILES,
     checkpoint_case("another model", STRANGER, ("given.pth", "another model", "conv1.weight")),
     checkpoint_case("no weights", dict(epoch=3), ("given.pth", "another model", "epoch")),
     checkpoint_case(
@@ -111,6 +153,7 @@ TESTS = [
     ),
 ]
 RESUMES = [
+    *NO_FILES,
     checkpoint_case("another model", STRANGER, ("given.pth", "another model", "conv1.weight")),
     checkpoint_case(
         "weights only", lambda t: weights(t)["state_dict"], ("weights only", "load_from")
@@ -150,6 +193,61 @@ def test_files_of_an_earlier_run_stay_when_a_run_is_refused(tmp_path: Path):
     assert [path for path in trial.work_dir.rglob("*") if path.is_file()] == [old]
 
 
+@pytest.mark.parametrize("place", ["labels", "model"])
+def test_files_that_others_write_meanwhile_stay_when_a_run_is_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trial = new_trial("seg", tmp_path)
+    if place == "labels":
+        paint(LABEL_MAP, 151)(trial)
+    else:
+        trial.merge({"model.backbone.kernel_count": 0})
+    theirs = [trial.work_dir / name for name in ("iter_6.pth", "theirs/run.log")]
+
+    def build(cfg: Config) -> Runner:
+        for path in theirs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return build_runner(cfg)
+
+    monkeypatch.setattr(launch, "build_runner", build)
+    trial.refusal("train")
+    assert sorted(path for path in trial.work_dir.rglob("*") if path.is_file()) == theirs
+
+
+def test_folders_of_results_are_removed_when_a_test_is_refused(tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    out, pictures = tmp_path / "results" / "out", tmp_path / "pictures"
+    given = saved(STRANGER)(trial)
+    trial.refusal("test", given, "--out", str(out), "--show-dir", str(pictures))
+    assert not out.parent.exists() and not pictures.exists()
+
+
+OCCUPIED = {
+    "train": ["--work-dir"],
+    "test": ["--work-dir", "--out", "--show-dir"],
+}
+
+
+@pytest.mark.parametrize("below", ["", "/x"])
+@pytest.mark.parametrize(
+    ("tool", "flag"), [(tool, flag) for tool, flags in OCCUPIED.items() for flag in flags]
+)
+def test_a_file_where_a_folder_is_to_be_is_named(tool: str, flag: str, below: str, tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    occupied = tmp_path / "a file"
+    occupied.write_text("kept")
+    checkpoint = [saved(weights)(trial)] if tool == "test" else []
+    place = f"{occupied}{below}"
+    if flag == "--work-dir":
+        trial.work_dir = Path(place)
+        sentence = trial.refusal(tool, *checkpoint)
+    else:
+        sentence = trial.refusal(tool, *checkpoint, flag, place)
+    expect((place, f"{occupied} is a file", "another folder"), sentence)
+    assert occupied.read_text() == "kept"
+
+
 def test_a_run_that_fails_after_iterations_keeps_its_files(tmp_path: Path):
     trial = new_trial("seg", tmp_path)
     paint("annotations/validation/1.png", 151)(trial)
@@ -186,3 +284,23 @@ def test_a_pretrained_backbone_is_taken_with_its_prefix(
     trial = new_trial("seg", tmp_path)
     init_cfg = dict(type="Pretrained", checkpoint=saved(content)(trial), prefix=prefix)
     check_pretrained(build_model(trial, backbone=dict(trial.cfg.model.backbone, init_cfg=init_cfg)))
+
+
+class OwnLoss(nn.Module):
+    num_classes = 1
+
+    def loss_by_feat(self) -> None: ...
+
+
+def test_heads_with_classes_of_their_own_are_not_compared_with_the_labels():
+    masks = nn.Module()
+    masks.num_classes, masks.class_agnostic = 1, True
+    model = nn.ModuleDict(dict(auxiliary_head=nn.ModuleList([OwnLoss()]), mask_head=masks))
+    sample = BaseDataElement(
+        gt_sem_seg=PixelData(data=torch.full((1, 2, 2), 7)),
+        gt_instances=InstanceData(labels=torch.tensor([7])),
+    )
+    check_labels(model, dict(data_samples=[sample]))
+    model["decode_head"] = OwnLoss()
+    with pytest.raises(InputError, match="decode_head.num_classes=1"):
+        check_labels(model, dict(data_samples=[sample]))

@@ -260,6 +260,8 @@ REFUSED = [
     (dict(out_indices=(1, 1)), ("(1, 1)", "once")),
     (dict(frozen_stages=5), ("frozen_stages=5", "-1")),
     (dict(frozen_stages=3, out_indices=(0, 1)), ("frozen_stages=3", "2")),
+    (dict(drop_path_rate="0.1"), ("drop_path_rate='0.1'", "below 1")),
+    (dict(layer_scale_init_value="1"), ("layer_scale_init_value='1'", "number")),
     (dict(drop_path_rate=1.0), ("drop_path_rate=1.0", "below 1")),
     (dict(interpolation="cubic"), ("'cubic'", "bilinear", "gaussian")),
     (dict(kernel_count=0), ("kernel_count=0", "at least 1")),

@@ -60,7 +60,7 @@ def test_resnet50_of_mmdet_with_its_3x3_convolutions_replaced():
     assert all(layers[name].positions.grad.abs().sum() > 0 for name in changed)
 
 
-@pytest.mark.parametrize("padding, expected", [(0, (2, 2)), ((1, 2), (3, 4)), ("same", "same")])
+@pytest.mark.parametrize("padding, expected", [(1, (3, 3)), ((1, 2), (3, 4)), ("same", "same")])
 def test_the_padding_follows_the_kernel_size(padding, expected):
     cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, where_kernel_size=3, dcls_kernel_size=7)
     assert build_conv_layer(cfg, 4, 6, kernel_size=3, padding=padding).padding == expected
@@ -72,3 +72,61 @@ def test_a_size_the_padding_cannot_follow_is_refused(size):
     with pytest.raises(ValueError, match="dcls_kernel_size") as error:
         build_conv_layer(cfg, 4, 6, kernel_size=3, padding=1)
     assert repr(size) in str(error.value)
+
+
+@pytest.mark.parametrize("padding", [0, (0, 0), "valid"])
+def test_where_nothing_is_padded_no_padding_can_follow(padding):
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, dcls_kernel_size=7)
+    with pytest.raises(ValueError, match=r"dcls_kernel_size=7.*padding_mode"):
+        build_conv_layer(cfg, 4, 6, kernel_size=3, padding=padding)
+    assert build_conv_layer(cfg, 4, 6, kernel_size=7, padding=padding).kernel_size == (7, 7)
+
+
+@pytest.mark.parametrize("padding_mode", ["reflect", "replicate"])
+def test_zeros_are_not_mixed_into_the_padding_of_a_conv_module(padding_mode):
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, dcls_kernel_size=7)
+    with pytest.raises(ValueError, match=r"dcls_kernel_size=7.*padding_mode"):
+        ConvModule(4, 4, 3, padding=1, padding_mode=padding_mode, conv_cfg=cfg)
+
+
+@pytest.mark.parametrize("size", [(3, 3), "3", 0, 2.5, True])
+def test_a_where_kernel_size_that_can_be_no_kernel_size_is_refused(size):
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, where_kernel_size=size)
+    with pytest.raises(ValueError, match="where_kernel_size=") as error:
+        build_conv_layer(cfg, 4, 6, kernel_size=1)
+    assert repr(size) in str(error.value)
+
+
+# dcls_kernel_size, dilation, kernel size, padding for a 3x3 convolution that keeps the size
+DILATED = [
+    (None, 2, (5, 5), (2, 2)),
+    (None, (1, 3), (3, 7), (1, 3)),
+    (7, 2, (9, 9), (4, 4)),
+    (7, 4, (13, 13), (6, 6)),
+]
+
+
+@pytest.mark.parametrize("dcls_kernel_size, dilation, size, padding", DILATED)
+def test_a_dilated_convolution_is_replaced_by_one_of_its_reach(
+    dcls_kernel_size, dilation, size, padding
+):
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, dcls_kernel_size=dcls_kernel_size)
+    layer = build_conv_layer(cfg, 4, 6, 3, padding=dilation, dilation=dilation)
+    assert (layer.kernel_size, layer.padding, layer.dilation) == (size, padding, (1, 1))
+    assert layer(torch.randn(1, 4, 9, 11)).shape == (1, 6, 9, 11)
+
+
+def test_what_stays_plain_stays_dilated():
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, where_kernel_size=5)
+    assert build_conv_layer(cfg, 4, 6, 3, padding=2, dilation=2).dilation == (2, 2)
+
+
+def test_a_dilated_resnet_is_served():
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=5, where_kernel_size=3, dcls_kernel_size=7)
+    dilated = dict(depth=18, base_channels=8, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
+    image = torch.randn(1, 3, 32, 48)
+    ours, plain = (
+        MODELS.build(dict(type="mmseg.ResNet", **dilated, conv_cfg=conv_cfg))(image)
+        for conv_cfg in (cfg, None)
+    )
+    assert [level.shape for level in ours] == [level.shape for level in plain]

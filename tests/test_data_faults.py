@@ -10,7 +10,6 @@ from provocations import LABEL_MAP, TRAINING_IMAGE, Trial, cut, expect, new_tria
 from torch.utils.data import get_worker_info
 
 from mmdcls.engine import UnreadableFiles
-from mmdcls.errors import InputError
 from mmdcls.failures import sentence_of
 
 ITERATIONS = 4
@@ -110,5 +109,5 @@ def test_the_policy_to_stop_is_that_without_the_hook(tmp_path):
 
 @pytest.mark.parametrize("wrong", [dict(policy="ignore"), dict(interval=0), dict(interval=1.5)])
 def test_wrong_options_are_refused_by_name(wrong):
-    with pytest.raises(InputError, match=next(iter(wrong))):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
         UnreadableFiles(**wrong)

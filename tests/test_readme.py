@@ -7,16 +7,18 @@ import pytest
 import synthetic
 from catalogue import CONFIGS
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, HOOKS, MODELS, init_default_scope
 
 README = (CONFIGS.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 OWN_DATA = [block for block in BLOCKS if block.startswith("_base_")]
+# Hooks, as custom_hooks has them.
+PIECES = re.findall(r"dict\(type=\"mmdcls\.[^()]*\)(?=,|  #)", README)
 FRAGMENTS = [block for block in BLOCKS if block.startswith("model")]
 
 
 def test_there_are_examples_of_each_kind():
-    assert len(OWN_DATA) == 2 and len(FRAGMENTS) == 2 and len(BLOCKS) == 5
+    assert len(OWN_DATA) == 2 and len(FRAGMENTS) == 2 and len(BLOCKS) == 8 and len(PIECES) == 8
 
 
 def test_the_layer_example_runs():
@@ -52,6 +54,11 @@ def test_a_fragment_fits_a_config_of_anybody(tmp_path, block):
     (tmp_path / "mine.py").write_text(f'_base_ = "base.py"\n{block}')
     backbone = MODELS.build(Config.fromfile(tmp_path / "mine.py").model.backbone)
     assert any(name.endswith("positions") for name, _ in backbone.named_parameters())
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_every_hook_takes_what_is_written(piece):
+    HOOKS.build(eval(piece, dict(dict=dict)))
 
 
 def test_every_file_it_names_is_there():

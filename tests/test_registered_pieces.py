@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
 from tiny import Tiny, batch
 from torch import nn
 
@@ -298,6 +298,13 @@ WITHIN = {
 }
 
 
+@pytest.fixture(autouse=True)
+def scope() -> Iterator[None]:
+    """Runners leave their default scope behind, in which other names are known."""
+    with DefaultScope.overwrite_default_scope("mmengine"):
+        yield
+
+
 def registered() -> Iterator[tuple[str, Registry]]:
     for item in vars(registry).values():
         if isinstance(item, Registry) and item.scope == "mmdcls":
@@ -370,6 +377,8 @@ def test_it_works_or_a_sentence_names_the_field(name, piece):
 @pytest.mark.parametrize("name", PIECES)
 def test_it_works_with_what_it_needs_and_refuses_unknown_names(name):
     build_and_use(name, PIECES[name].needed)
+    if name == "CheckpointHook":
+        return  # as mmengine's, it hands what it does not know to whatever writes the file
     with pytest.raises(TypeError, match="typo|takes no arguments"):
         build(name, {**PIECES[name].needed, "typo": 1})
 

@@ -139,6 +139,13 @@ def test_a_detector_refuses_a_folder_of_label_images(tasks, trained, tmp_path):
         test.main([str(tasks["det"]), str(trained["det"]), "--out", str(tmp_path / "labels")])
 
 
+def test_a_file_name_is_not_taken_for_a_folder_of_label_images(tasks):
+    cfg = Config.fromfile(tasks["seg"])
+    arguments = ["config", "checkpoint", "--out", "results.json"]
+    with pytest.raises(SystemExit, match=r"results.json: write a \.pkl"):
+        test.apply_flags(cfg, test.parse_arguments(arguments))
+
+
 def test_test_time_augmentation_runs(tasks, trained, tmp_path):
     arguments = [str(tasks["seg"]), str(trained["seg"]), "--work-dir", str(tmp_path), "--tta"]
     test.main([*arguments, "--cfg-options", "test_dataloader.dataset.indices=1"])
@@ -155,9 +162,26 @@ def test_the_rate_scales_with_the_batch(tasks):
     cfg = Config.fromfile(tasks["seg"])
     train.apply_flags(cfg, train.parse_arguments(["config", "--auto-scale-lr"]))
     assert cfg.auto_scale_lr.enable
-    cfg.pop("auto_scale_lr")
-    with pytest.raises(SystemExit, match="base_batch_size"):
-        train.apply_flags(cfg, train.parse_arguments(["config", "--auto-scale-lr"]))
+    for nothing in (dict(), None):
+        cfg.auto_scale_lr = nothing
+        with pytest.raises(SystemExit, match="base_batch_size"):
+            train.apply_flags(cfg, train.parse_arguments(["config", "--auto-scale-lr"]))
+
+
+OPTIONS = {
+    "load_from=/my data/x.pth": "/my data/x.pth",
+    "load_from='/my data/x.pth'": "/my data/x.pth",
+    "size=(1, 2)": (1, 2),
+    "paths=[a/b, c/d]": ["a/b", "c/d"],
+    "rate=0.1": 0.1,
+    "resume=true": True,
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_are_read_as_by_mmengine_but_paths_keep_their_spaces(option):
+    parsed = train.parse_arguments(["config", "--cfg-options", option])
+    assert parsed.cfg_options == {option.partition("=")[0]: OPTIONS[option]}
 
 
 def test_flags_that_the_config_cannot_serve_are_refused(tasks):

@@ -19,7 +19,7 @@ import numpy as np
 from analysis_tools.draw_training import draw_training
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from prepare_cells import STAMP, prepare
+from prepare_cells import STAMP, prepare, read_json
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -31,7 +31,9 @@ from mmdcls.drawing import (
     draw_positions,
     owners_of,
 )
+from mmdcls.errors import InputError
 from mmdcls.launch import build_runner
+from mmdcls.traces import Traces
 
 matplotlib.use("Agg")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "demo"
@@ -72,16 +74,26 @@ def main(arguments: list[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     prepare(DATA)
     cfg = demo_config(parsed.task, parsed.seed, parsed.work_dir)
+    try:
+        Traces(cfg).check()
+    except InputError as error:
+        raise SystemExit(str(error)) from error
     report = Path(cfg.work_dir) / "demo.json"
     made_from = fingerprint(cfg)
-    finished = json.loads(report.read_text()) if report.is_file() else {}
-    if parsed.again or finished.get("made_from") != made_from:
+    finished = read_json(report)
+    if parsed.again or not is_whole(finished, made_from):
         report.unlink(missing_ok=True)
         finished = dict(made_from=made_from, seed=parsed.seed, **train_and_draw(parsed.task, cfg))
         report.write_text(json.dumps(finished, indent=1))
     else:
         print("This run is finished already; --again trains anew.")
     show(finished)
+
+
+def is_whole(finished: dict, made_from: str) -> bool:
+    """Whether the report is of this very run, and its pictures are still there."""
+    pictures = finished.get("pictures", {}).values()
+    return finished.get("made_from") == made_from and all(Path(p).is_file() for p in pictures)
 
 
 def demo_config(task: str, seed: int, work_dir: Path | None) -> Config:

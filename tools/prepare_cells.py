@@ -65,11 +65,13 @@ def prepare(out: Path, wheel: Path | None = None, held_out: str = "right") -> No
         tool_sha256=hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
     )
     stamp = out / STAMP
-    if stamp.is_file() and json.loads(stamp.read_text()) == made_from:
+    if read_json(stamp) == made_from:
         print(f"{out} is there already")
         return
     if out.exists() and not stamp.is_file():
         raise SystemExit(f"{out} exists and was not made by this tool: move it away, or use --out")
+    if files := [part for part in out.parents if part.is_file()]:
+        raise SystemExit(f"{out} cannot be made, for {files[0]} is a file")
     out.parent.mkdir(parents=True, exist_ok=True)
     # Written beside its place and moved there whole, so that nothing half-written is ever used.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
@@ -82,6 +84,15 @@ def prepare(out: Path, wheel: Path | None = None, held_out: str = "right") -> No
             shutil.move(out, Path(scratch) / "old")
         fresh.rename(out)
     print(f"{out} is made")
+
+
+def read_json(path: Path) -> dict:
+    """What the file holds; nothing if it is not there or is damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def download(folder: Path, package: str = PACKAGE) -> Path:

@@ -1,10 +1,12 @@
 """Test a checkpoint, of a segmentor or a detector, and evaluate it."""
 
 import argparse
+from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
 from mmdcls.launch import config_parser, load_config, run
+from mmdcls.registry import bare_name
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,9 +50,12 @@ def keep_predictions(cfg: Config, out: str) -> None:
         kind = "DumpDetResults" if cfg.get("default_scope") == "mmdet" else "DumpResults"
         metrics.append(ConfigDict(type=kind, out_file_path=out))
     else:
-        writers = [metric for metric in metrics if metric.type == "IoUMetric"]
-        if not writers:
-            raise SystemExit(f"--out {out}: write a .pkl file; only segmentors write a folder")
+        writers = [metric for metric in metrics if bare_name(metric.type) == "IoUMetric"]
+        if not writers or (Path(out).suffix and not Path(out).is_dir()):
+            raise SystemExit(
+                f"--out {out}: write a .pkl file; only segmentors write a folder, whose name has "
+                f"no dot"
+            )
         for metric in writers:
             metric.update(output_dir=out, keep_results=True)
     cfg.test_evaluator = metrics

@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 
 from mmdcls.launch import config_parser, load_config, run
+from mmdcls.registry import bare_name
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,18 +30,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
     if arguments.amp:
         kind = cfg.optim_wrapper.get("type", "OptimWrapper")
-        if kind not in ("OptimWrapper", "AmpOptimWrapper", "mmdcls.AmpOptimWrapper"):
+        if bare_name(kind) not in ("OptimWrapper", "AmpOptimWrapper", "amp_optim_wrapper"):
             raise SystemExit(f"--amp works with type='OptimWrapper', and the config has {kind!r}")
         if cfg.get("default_scope") == "mmdet" and not torch.accelerator.is_available():
             raise SystemExit("--amp trains detectors on GPUs only: mmcv's nms on CPU is float32")
         cfg.optim_wrapper.type = "mmdcls.AmpOptimWrapper"
     if arguments.auto_scale_lr:
-        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+        if "base_batch_size" not in (cfg.get("auto_scale_lr") or {}):
             raise SystemExit(
                 "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
             )
         cfg.auto_scale_lr.enable = True
-    if arguments.resume:
+    if arguments.resume is not None:
         cfg.resume = True
         cfg.load_from = None if arguments.resume == "auto" else arguments.resume
 

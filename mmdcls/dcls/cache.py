@@ -67,17 +67,17 @@ def may_cache(sources: Sequence[Tensor]) -> bool:
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return all(
-        type(source) in (Tensor, torch.nn.Parameter)
-        and not source.is_meta
-        and not is_transformed(source)
+        # Detached, it is what a mode such as FakeTensorMode makes of it.
+        type(source.detach()) is Tensor and not source.is_meta and not is_transformed(source)
         for source in sources
     )
 
 
 def is_transformed(tensor: Tensor) -> bool:
-    """Whether torch.func or forward-mode differentiation follows this tensor."""
+    """Whether torch.func, forward-mode differentiation or a batch of gradients follows it."""
     # The compiler sees transforms itself, and cannot trace the questions below.
     return not torch.compiler.is_compiling() and (
         torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        or torch._C._functorch.is_legacy_batchedtensor(tensor)
         or forward_ad.unpack_dual(tensor).tangent is not None
     )

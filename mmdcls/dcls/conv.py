@@ -27,6 +27,6 @@ def convolve(
         sides = [cells for before_after in reversed(padding) for cells in before_after]
         x = F.pad(x, sides, mode=padding_mode)
         amount = (0,) * axes
-    if depthwise_why_not(x, kernel, groups) is None:
+    if depthwise_why_not(x, kernel, groups, bias) is None:
         return depthwise(x, kernel, bias, stride, amount)
     return plain(x, kernel, bias, stride, amount, groups)

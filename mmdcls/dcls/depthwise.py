@@ -23,7 +23,9 @@ CHANNELS_LAST = torch.channels_last
 TILE = 32
 
 
-def depthwise_why_not(x: Tensor, kernel: Tensor, groups: int) -> str | None:
+def depthwise_why_not(
+    x: Tensor, kernel: Tensor, groups: int, bias: Tensor | None = None
+) -> str | None:
     """Why the operators here cannot serve this call, or None if they can."""
     if x.device.type != "cpu":
         return f"they were measured on CPUs only, and the input is on {x.device}"
@@ -31,7 +33,7 @@ def depthwise_why_not(x: Tensor, kernel: Tensor, groups: int) -> str | None:
         return "they work on batches of two-dimensional maps"
     if not groups == x.shape[1] == kernel.shape[0]:
         return "they need as many groups as input and output channels"
-    if is_transformed(x) or is_transformed(kernel):
+    if any(is_transformed(tensor) for tensor in (x, kernel, bias) if tensor is not None):
         return "custom operators know neither torch.func nor forward-mode differentiation"
     return None
 
@@ -50,7 +52,8 @@ def depthwise(
         x, kernel, bias = x.to(dtype), kernel.to(dtype), None if bias is None else bias.to(dtype)
     nchw = x.is_contiguous()
     x = x.contiguous(memory_format=CHANNELS_LAST)
-    if is_traced_away():
+    dtypes = {tensor.dtype for tensor in (x, kernel, bias) if tensor is not None}
+    if is_traced_away() or len(dtypes) > 1:  # which the framework refuses
         y = plain(x, kernel, bias, stride, padding, x.shape[1])
     else:
         y = depthwise_conv2d(x, kernel, bias, list(stride), list(padding))
@@ -125,6 +128,9 @@ def _save(ctx, inputs: tuple, output: Tensor) -> None:
 
 def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, kernel = ctx.saved_tensors
+    if is_transformed(grad):
+        mask = list(ctx.needs_input_grad[:3])
+        return *framework_gradients(grad, x, kernel, ctx.stride, ctx.padding, mask), None, None
     grad_x = grad_kernel = grad_bias = None
     if ctx.needs_input_grad[2]:
         grad_bias = grad.sum((0, 2, 3))
@@ -145,6 +151,11 @@ def _save_kernel_gradient(ctx, inputs: tuple, output: Tensor) -> None:
 def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor | None, ...]:
     # The kernel gradient is linear in grad and in x, so that its own gradients are convolutions.
     grad, x = ctx.saved_tensors
+    if is_transformed(grad_kernel):
+        grad_grad = plain(x, grad_kernel, None, 1, ctx.padding, x.shape[1])
+        mask = [True, False, False]
+        grad_x = framework_gradients(grad, x, grad_kernel, [1, 1], ctx.padding, mask)[0]
+        return grad_grad, grad_x, None, None
     grad_grad = depthwise_conv2d(x, grad_kernel, None, [1, 1], ctx.padding)
     grad_x = gradient_of_input(grad, grad_kernel, ctx.padding)
     return grad_grad, grad_x, None, None
@@ -162,6 +173,8 @@ def values_directly(
     return plain(x, kernel, bias, stride, padding, x.shape[1])
 
 
+# Through the FFT every value of a map has a part in every other: rounding is relative to the
+# largest value of the map, and a NaN or an infinity in it makes all of its output NaN.
 def values_by_fft(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
@@ -257,8 +270,21 @@ def kernel_gradient_of_framework(
     grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
 ) -> Tensor:
     kernel = x.new_empty(x.shape[1], 1, *kernel_size)
-    arguments = (None, [1, 1], padding, [1, 1], False, [0, 0], x.shape[1], [False, True, False])
-    return torch.ops.aten.convolution_backward(grad, x, kernel, *arguments)[1]
+    return framework_gradients(grad, x, kernel, [1, 1], padding, [False, True, False])[1]
+
+
+def framework_gradients(
+    grad: Tensor,
+    x: Tensor,
+    kernel: Tensor,
+    stride: list[int],
+    padding: list[int],
+    mask: list[bool],
+) -> tuple[Tensor | None, ...]:
+    """Of x, kernel and bias, those in the mask; batched gradients (`torch.func.vmap`) as well."""
+    channels = x.shape[1]
+    arguments = ([channels], stride, padding, [1, 1], False, [0, 0], channels, mask)
+    return torch.ops.aten.convolution_backward(grad, x, kernel, *arguments)
 
 
 def fft_why_not(call: Call) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .arguments import is_whole
 from .interpolation import get_interpolation
 from .positions import position_limits
 
@@ -99,7 +100,8 @@ def construct_kernel(
 def check_shapes(
     positions: Tensor, sigma: Tensor | None, kernel_size: tuple[int, ...], interpolation: str
 ) -> None:
-    if not isinstance(kernel_size, Sequence) or min(kernel_size, default=0) < 1:
+    is_sequence = isinstance(kernel_size, Sequence) and len(kernel_size) > 0
+    if not is_sequence or not all(is_whole(size) and size >= 1 for size in kernel_size):
         raise ValueError(
             f"kernel_size={kernel_size!r} must have one whole number of at least 1 per axis, "
             f"such as (7,) or (7, 7)"

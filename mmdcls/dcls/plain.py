@@ -25,7 +25,8 @@ def plain(
 ) -> Tensor:
     """The framework's convolution, in the dtype of its arguments."""
     convolution = CONVOLUTIONS[kernel.dim() - 3]
-    if x.device.type == "cpu" and 1 < groups <= HANGING_GROUPS and runs_in_bfloat16(kernel):
+    in_bfloat16 = runs_in_bfloat16(x) and runs_in_bfloat16(kernel)
+    if x.device.type == "cpu" and 1 < groups <= HANGING_GROUPS and in_bfloat16:
         bias = None if bias is None else bias.float()
         with without_autocast("cpu"):
             y = convolution(x.float(), kernel.float(), bias, stride, padding, groups=groups)
@@ -33,7 +34,7 @@ def plain(
     return convolution(x, kernel, bias, stride, padding, groups=groups)
 
 
-def runs_in_bfloat16(kernel: Tensor) -> bool:
-    if torch.is_autocast_enabled("cpu") and kernel.dtype != torch.float64:
+def runs_in_bfloat16(tensor: Tensor) -> bool:
+    if torch.is_autocast_enabled("cpu") and tensor.dtype != torch.float64:
         return torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return kernel.dtype == torch.bfloat16
+    return tensor.dtype == torch.bfloat16

@@ -22,6 +22,7 @@ TRAINING = (
     "auto_scale_lr",
     "custom_hooks",
     "custom_imports",
+    "default_hooks",
     "load_from",
     "optim_wrapper",
     "param_scheduler",

@@ -5,12 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mmengine.config import Config
 from mmengine.registry import Registry
+from mmengine.utils import get_object_from_string
 
 import mmdcls.models  # noqa: F401  registers what a config can name, as mmdcls.engine does
 from mmdcls import registry
 from mmdcls.errors import InputError
+from mmdcls.registry import bare_name
 
 from .whole_checkpoint import read_checkpoint
+
+# Bytes of a file in which something other than white space is looked for.
+SPACE = 1024
 
 
 def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
@@ -24,6 +29,7 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
             check_dataset(path, node)
         for path, node in nodes(f"{split}_evaluator", cfg.get(f"{split}_evaluator")):
             check_path(f"{path}.ann_file", node.get("ann_file"), os.path.isfile)
+            check_annotations(f"{path}.ann_file", node)
     check_checkpoint("load_from", cfg.get("load_from"))
     for path, node in nodes("model", cfg.get("model")):
         if node.get("type") in ("Pretrained", "mmengine.Pretrained"):
@@ -67,7 +73,8 @@ def check_names(path: str, node: dict, names: set[str], shared: set[str]) -> Non
         if name in names - shared:
             raise InputError(f"{where}={name!r} lacks its scope; write {f'mmdcls.{name}'!r}.")
         scope, _, rest = name.partition(".")
-        if scope == "mmdcls" and rest not in names:
+        is_known = rest in names or get_object_from_string(name) is not None
+        if scope == "mmdcls" and not is_known:
             raise InputError(f"{where}={name!r} is unknown; mmdcls has {', '.join(sorted(names))}.")
 
 
@@ -87,6 +94,25 @@ def check_dataset(path: str, node: dict) -> None:
         if needed and isinstance(folder, str):
             check_path(f"{path}.data_prefix.{key}", folder, os.path.isdir, root)
     check_path(f"{path}.ann_file", node.get("ann_file"), os.path.exists, root)
+    check_annotations(f"{path}.ann_file", node)
+
+
+def check_annotations(where: str, node: dict) -> None:
+    """Refuse JSON of which the beginning or the end is missing, without reading all of it."""
+    file = os.path.join(node.get("data_root") or "", node.get("ann_file") or "")
+    if not file.endswith(".json") or not os.path.isfile(file):
+        return
+    with open(file, "rb") as opened:
+        start = opened.read(SPACE).strip()[:1]
+        opened.seek(-min(SPACE, os.path.getsize(file)), os.SEEK_END)
+        ends = start + opened.read().strip()[-1:]
+    is_coco = "Coco" in bare_name(node["type"])
+    if ends not in ((b"{}",) if is_coco else (b"{}", b"[]")):
+        kind = "annotations in COCO's layout" if is_coco else "JSON"
+        raise InputError(
+            f"{where}={node['ann_file']!r}: {os.path.abspath(file)} does not hold {kind}, or only "
+            f"a part of it; write, download or copy it again."
+        )
 
 
 def check_path(
@@ -96,13 +122,16 @@ def check_path(
         return
     kind = "folder" if is_there is os.path.isdir else "file"
     found = os.path.abspath(os.path.join(root, value))
+    # Flags and arguments of their own give load_from as well.
+    advice = f"give its place by --cfg-options {where}=PATH" if "." in where else "name another"
     raise InputError(
-        f"{where}={value!r}: there is no {kind} {found}; put the {kind} there, or give its place "
-        f"by --cfg-options {where}=PATH."
+        f"{where}={value!r}: there is no {kind} {found}; put the {kind} there, or {advice}."
     )
 
 
 def check_checkpoint(where: str, value: str | None) -> None:
+    if value == "":
+        raise InputError(f"{where}='' names no file; name a checkpoint, or leave it out.")
     check_path(where, value, os.path.isfile)
     if not value or "://" in value:
         return

@@ -78,17 +78,24 @@ def naming_empty_data(dataloader: dict | DataLoader) -> Iterator[None]:
     except ValueError as error:
         if "need at least one array" not in str(error):
             raise
-        root = dataloader["dataset"].get("data_root")
-        raise InputError(
-            f"Of the data set in {root!r} there is no image to use; compare data_prefix and "
-            f"img_suffix with the names of its files, and the classes with the categories of its "
-            f"annotation file."
-        ) from error
+        raise no_image(dataloader["dataset"].get("data_root")) from error
+
+
+def no_image(root: str | None) -> InputError:
+    return InputError(
+        f"Of the data set in {root!r} there is no image to use; compare data_prefix and "
+        f"img_suffix with the names of its files, and the classes with the categories of its "
+        f"annotation file."
+    )
 
 
 def watch(dataset: Dataset) -> None:
-    """Refuse a data set that lacks label maps, and let it name files that cannot be read."""
-    for part in parts_of(dataset):
+    """Refuse a data set that lacks images or label maps, and let it name files it cannot read."""
+    parts = list(parts_of(dataset))
+    # A sampler that never ends would look for the first image for ever.
+    if all(hasattr(part, "__len__") and len(part) == 0 for part in parts):
+        raise no_image(getattr(parts[0], "data_root", None))
+    for part in parts:
         if hasattr(part, "pipeline"):
             check_label_maps(part)
             part.pipeline = NamingPipeline(part.pipeline)
@@ -122,10 +129,12 @@ def check_label_maps(dataset: Dataset) -> None:
 def check_labels(model: nn.Module, data_batch: dict) -> None:
     """Raise InputError for a label that the model has no class for."""
     for sample in samples_of(data_batch):
-        if "gt_sem_seg" in sample and (head := head_of(model, "decode_head")):
-            check_label_map(*head, sample.gt_sem_seg.data, sample.metainfo)
-        if "labels" in sample.get("gt_instances", ()) and (head := head_of(model, "bbox_head")):
-            check_objects(*head, sample.gt_instances.labels, sample.metainfo)
+        if "gt_sem_seg" in sample:
+            for head in heads_of(model, "decode_head", "auxiliary_head"):
+                check_label_map(*head, sample.gt_sem_seg.data, sample.metainfo)
+        if "labels" in sample.get("gt_instances", ()):
+            for head in heads_of(model, "bbox_head", "mask_head"):
+                check_objects(*head, sample.gt_instances.labels, sample.metainfo)
 
 
 def samples_of(batch: object) -> Iterator[BaseDataElement]:
@@ -137,11 +146,21 @@ def samples_of(batch: object) -> Iterator[BaseDataElement]:
             yield from samples_of(child)
 
 
-def head_of(model: nn.Module, name: str) -> tuple[str, nn.Module] | None:
+def heads_of(model: nn.Module, *names: str) -> Iterator[tuple[str, nn.Module]]:
+    """The heads of these names, each one head or a list of them, that tell the classes apart."""
     for path, module in model.named_modules():
-        if name in path.split(".") and isinstance(getattr(module, "num_classes", None), int):
-            return path.removeprefix("module."), module
-    return None
+        *_, owner, last = ("", *path.split("."))
+        name = owner if last.isdigit() else last
+        is_head = name in names and isinstance(getattr(module, "num_classes", None), int)
+        if is_head and not has_other_targets(name, module):
+            yield path.removeprefix("module."), module
+
+
+def has_other_targets(name: str, head: nn.Module) -> bool:
+    """Whether it learns one mask for all classes or, as STDC's auxiliary head, where edges are."""
+    loss = getattr(head, "loss_by_feat", None)
+    is_own_loss = getattr(loss, "__qualname__", "") != "BaseDecodeHead.loss_by_feat"
+    return getattr(head, "class_agnostic", False) or (name == "auxiliary_head" and is_own_loss)
 
 
 def check_label_map(path: str, head: nn.Module, labels: torch.Tensor, info: dict) -> None:

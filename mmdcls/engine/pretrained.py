@@ -5,8 +5,7 @@ from torch import nn
 
 from mmdcls.checkpoint.files import read_checkpoint
 from mmdcls.checkpoint.load import Reading, load_into
-from mmdcls.checkpoint.published import AXIS_ORDERS
-from mmdcls.dcls.arguments import check_choice, check_text
+from mmdcls.dcls.arguments import check_text
 from mmdcls.dcls.interpolation import get_interpolation
 from mmdcls.errors import InputError
 from mmdcls.registry import WEIGHT_INITIALIZERS
@@ -35,15 +34,12 @@ class Pretrained:
         interpolation: str | None = None,
         axis_order: str | None = None,
     ) -> None:
-        check_text("checkpoint", checkpoint, "a file, or a URL of http or https", r".+")
-        if sha256 is not None:
-            check_text("sha256", sha256, "64 hexadecimal digits", r"[0-9a-fA-F]{64}")
-        if key is not None:
-            check_text("key", key, "the name of an entry of the file", r".+")
+        check_text("checkpoint", checkpoint, "a file, or a URL of http or https")
+        for name, text in dict(sha256=sha256, key=key, axis_order=axis_order).items():
+            if text is not None:
+                check_text(name, text, "or None")
         if interpolation is not None:
             get_interpolation(interpolation)
-        if axis_order is not None:
-            check_choice("axis_order", axis_order, AXIS_ORDERS)
         self.checkpoint, self.sha256 = checkpoint, sha256
         self.reading = Reading(key, interpolation, axis_order)
 

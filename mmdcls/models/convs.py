@@ -18,6 +18,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         kernel_size: int | Sequence[int],
         stride: int | Sequence[int] = 1,
         padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
         *,
         kernel_count: int,
         where_kernel_size: int | None = None,
@@ -29,12 +30,13 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         """A DCLS layer where a network asks for a convolution, as conv_cfg.
 
         A conv_cfg reaches every convolution of a network, so this decides which ones change. A
-        kernel of a single cell has no room for elements to move and stays a plain convolution.
+        kernel of a single cell has no room for elements to move and stays a plain convolution. In
+        place of a dilated kernel comes one of its extent, (k - 1) * dilation + 1.
 
         where_kernel_size: replace only the convolutions of this kernel size; None means all that
             are larger than one cell.
-        dcls_kernel_size: kernel size of the DCLS layers; the padding grows with it, so that the
-            output keeps its size. None keeps the size that the network asks for.
+        dcls_kernel_size: kernel size of the DCLS layers, without dilation; the padding grows with
+            it, so that the output keeps its size. None keeps the size that the network asks for.
         """
         asked = per_axis("kernel_size", kernel_size, layer.axes, least=1)
         check_whole("kernel_count", kernel_count, least=1, most=LARGEST)
@@ -51,14 +53,19 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
                 check_whole(name, size, least=1, most=LARGEST)
         wanted = where_kernel_size is None or set(asked) == {where_kernel_size}
         if max(asked) == 1 or not wanted:
-            check_plain(in_channels, out_channels, asked, stride, padding, **others)
-            return plain(in_channels, out_channels, kernel_size, stride, padding, **others)
+            check_plain(in_channels, out_channels, asked, stride, padding, dilation, **others)
+            return plain(
+                in_channels, out_channels, kernel_size, stride, padding, dilation, **others
+            )
+        size = asked
         if dcls_kernel_size is not None:
-            kernel_size, padding = enlarge(asked, padding, dcls_kernel_size)
+            size, padding = enlarge(asked, padding, dcls_kernel_size)
+        spacing = per_axis("dilation", dilation, layer.axes, least=1)
+        reach = zip(size, asked, spacing, strict=True)
         return layer(
             in_channels,
             out_channels,
-            kernel_size,
+            tuple(new + (old - 1) * (step - 1) for new, old, step in reach),
             stride,
             padding,
             kernel_count=kernel_count,
@@ -93,16 +100,23 @@ def check_plain(
 
 def enlarge(
     asked: tuple[int, ...], padding: int | Sequence[int] | str, size: int
-) -> tuple[int, int | tuple[int, ...] | str]:
+) -> tuple[tuple[int, ...], tuple[int, ...] | str]:
     if any(size < old or (size - old) % 2 for old in asked):
         raise ValueError(
             f"dcls_kernel_size={size!r} must be at least the kernel_size={asked} that the network "
             f"asks for, and odd or even as that is, so that the padding can follow"
         )
-    if isinstance(padding, str):
-        return size, padding
-    sides = per_axis("padding", padding, len(asked), least=0)
-    return size, tuple(p + (size - old) // 2 for p, old in zip(sides, asked, strict=True))
+    sizes = (size,) * len(asked)
+    if padding == "same":
+        return sizes, padding
+    sides = per_axis("padding", 0 if padding == "valid" else padding, len(asked), least=0)
+    if max(sides) == 0 and sizes != asked:
+        raise ValueError(
+            f"dcls_kernel_size={size} needs a padding that can follow, and a convolution with "
+            f"kernel_size={asked} has padding={padding!r}: it has none, or ConvModule pads in its "
+            f"place (padding_mode); leave dcls_kernel_size out, or give where_kernel_size"
+        )
+    return sizes, tuple(p + (size - old) // 2 for p, old in zip(sides, asked, strict=True))
 
 
 dcls1d = conv_factory(Dcls1d, nn.Conv1d)

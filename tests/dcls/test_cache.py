@@ -8,6 +8,7 @@ import torch
 from cases import draw_input
 from models_in_eval import OwnPositions, SharedPositions, truth
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmdcls.dcls import INTERPOLATIONS
 
@@ -201,3 +202,13 @@ def test_a_move_to_another_dtype_rebuilds(dtype, model_class):
         y = model(x.to(dtype))
     assert y.dtype == dtype
     torch.testing.assert_close(y, truth(model, x.to(dtype)), rtol=0.02, atol=0.02)
+
+
+def test_a_run_with_fake_tensors_leaves_nothing_behind():
+    model = OwnPositions(2, "bilinear").eval()
+    x = draw_input(2)
+    with torch.no_grad():
+        for _ in range(2):
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                model(x)
+            torch.testing.assert_close(model(x), truth(model, x))

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from cases import assert_same_values_and_gradients, gradients, leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 from mmdcls.dcls import depthwise as operators
+from mmdcls.dcls.conv import convolve
 from mmdcls.dcls.crossovers import FFT_FROM, Call, preferred
 from mmdcls.dcls.depthwise import TILE, WAYS, choose, depthwise, depthwise_why_not
 
@@ -89,6 +91,45 @@ def test_depthwise_has_the_numerical_gradients_first_and_second(
     sources = leaf(2, 2, *size), leaf(2, 1, *kernel_size), leaf(2)
     assert torch.autograd.gradcheck(ours, sources)
     assert torch.autograd.gradgradcheck(ours, sources)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
+def test_depthwise_has_the_gradients_of_conv2d_in_batches_of_directions(stride):
+    sources = leaf(2, 3, 6, 7), leaf(3, 1, 3, 4), leaf(3)
+
+    def ours(*sources):
+        return depthwise(*sources, stride, (1, 2))
+
+    def theirs(*sources):
+        return F.conv2d(*sources, stride, (1, 2), groups=3)
+
+    def cubed(function):
+        return lambda *sources: function(*sources).pow(3).sum()
+
+    first, second = torch.autograd.functional.jacobian, torch.autograd.functional.hessian
+    torch.testing.assert_close(first(ours, sources, vectorize=True), first(theirs, sources))
+    torch.testing.assert_close(
+        second(cubed(ours), sources, vectorize=True), second(cubed(theirs), sources)
+    )
+
+
+@pytest.mark.parametrize("spoilt", ["x", "kernel", "bias"])
+def test_an_argument_of_another_dtype_is_refused_in_every_way(spoilt, way):
+    sources = dict(x=torch.randn(1, 3, 9, 9), kernel=torch.randn(3, 1, 5, 5), bias=torch.randn(3))
+    sources[spoilt] = sources[spoilt].double()
+    with pytest.raises(RuntimeError, match="type"):
+        depthwise(**sources, stride=(1, 1), padding=(2, 2))
+
+
+@pytest.mark.parametrize("dual", range(3), ids=["x", "kernel", "bias"])
+def test_forward_mode_reaches_every_argument(dual):
+    values = [torch.randn(2, 3, 6, 7), torch.randn(3, 1, 3, 4), torch.randn(3)]
+    with forward_ad.dual_level():
+        values[dual] = forward_ad.make_dual(values[dual], torch.randn_like(values[dual]))
+        ours = convolve(*values, (1, 1), ((1, 1), (2, 2)), "constant", 3)
+        theirs = F.conv2d(*values, padding=(1, 2), groups=3)
+        slopes = [forward_ad.unpack_dual(y).tangent for y in (ours, theirs)]
+    torch.testing.assert_close(*slopes)
 
 
 def relative_errors(sources: dict, stride: tuple, padding: tuple) -> dict[str, float]:

@@ -51,6 +51,7 @@ REFUSED = {
     "unknown interpolation": (layer(interpolation="cubic"), ("'cubic'", *NAMES)),
     "published name of an interpolation": (layer(interpolation="gauss"), ("'gauss'", *NAMES)),
     "no interpolation": (layer(interpolation=None), ("None", *NAMES)),
+    "list of an interpolation": (layer(interpolation=["gaussian"]), ("['gaussian']", *NAMES)),
     "unknown interpolation of an owner": (
         lambda: ElementPositions((5, 5), "cubic", (4, 1, 3)),
         ("'cubic'", *NAMES),
@@ -138,6 +139,8 @@ REFUSED = {
     ),
     "construct: a number for kernel_size": (kernel(kernel_size=5), ("kernel_size=5", "per axis")),
     "construct: an empty kernel": (kernel(kernel_size=(5, 0)), ("(5, 0)", "at least 1")),
+    "construct: a fraction in kernel_size": (kernel(kernel_size=(5, 5.5)), ("5.5", "whole")),
+    "construct: truth for kernel_size": (kernel(kernel_size=(True, True)), ("True", "whole")),
     "construct: no axes": (kernel(kernel_size=()), ("kernel_size=()", "per axis")),
 }
 
@@ -167,4 +170,20 @@ def test_an_input_that_does_not_fit_is_refused_as_by_the_plain_convolution(shape
         built.to_conv()(bad)
     with pytest.raises(RuntimeError) as ours:
         built(bad)
+    assert str(ours.value) == str(theirs.value)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_an_input_of_another_dtype_is_refused_as_by_the_plain_convolution(dtype, groups, autocast):
+    bad, built = torch.zeros(1, 4, 9, 9, dtype=dtype), layer(groups=groups)()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        if autocast and dtype == torch.bfloat16:
+            assert built(bad).dtype == built.to_conv()(bad).dtype
+            return
+        with pytest.raises(RuntimeError) as theirs:
+            built.to_conv()(bad)
+        with pytest.raises(RuntimeError) as ours:
+            built(bad)
     assert str(ours.value) == str(theirs.value)

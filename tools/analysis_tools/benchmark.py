@@ -46,7 +46,7 @@ class InFormat(nn.Module):
         super().__init__()
         self.conv, self.memory_format = conv, memory_format
 
-    def forward(self, x: Tensor, shares: None) -> Tensor:
+    def forward(self, x: Tensor, shares: None = None) -> Tensor:
         return self.conv(x.contiguous(memory_format=self.memory_format))
 
 
