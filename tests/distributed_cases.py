@@ -119,6 +119,8 @@ def write_config(folder: Path) -> Path:
     load = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")]
     cfg.train_dataloader.dataset.pipeline = [*load, dict(type="PackSegInputs")]
     cfg.param_scheduler = cfg.param_scheduler[:1]
+    (health,) = (hook for hook in cfg.custom_hooks if hook.type == "mmdcls.PositionHealth")
+    health.update(interval=ITERATIONS, picture_interval=0)
     cfg.dump(folder / "small.py")
     return folder / "small.py"
 
