@@ -105,6 +105,10 @@ def write_config(folder: Path) -> Path:
         "train_dataloader.dataset.data_root": str(folder / "data"),
         "val_dataloader.dataset.data_root": str(folder / "data"),
         "train_dataloader.batch_size": BATCH,
+        # With 1e-8, what is rounded of a gradient next to nothing becomes a step of full size.
+        "optim_wrapper.optimizer.eps": 1e-6,
+        # The demo's 20 takes sigma through zero, where its absolute value has a kink.
+        "optim_wrapper.paramwise_cfg.position_lr_mult": 5.0,
         "train_cfg.max_iters": ITERATIONS,
         "train_cfg.val_interval": 10 * ITERATIONS,
         "default_hooks.checkpoint.interval": ITERATIONS,
@@ -115,6 +119,8 @@ def write_config(folder: Path) -> Path:
     load = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")]
     cfg.train_dataloader.dataset.pipeline = [*load, dict(type="PackSegInputs")]
     cfg.param_scheduler = cfg.param_scheduler[:1]
+    (health,) = (hook for hook in cfg.custom_hooks if hook.type == "mmdcls.PositionHealth")
+    health.update(interval=ITERATIONS, picture_interval=0)
     cfg.dump(folder / "small.py")
     return folder / "small.py"
 

@@ -153,6 +153,23 @@ def test_optimiser_groups_of_cut_parameters_are_those_of_whole_ones(one, two):
     assert groups(two / "fsdp_by_depth") == expected
 
 
+@pytest.mark.parametrize("case", ["by_depth", "fsdp_by_depth"])
+def test_the_health_of_positions_is_that_of_whole_ones(case, one, two):
+    def figures(work_dir: Path) -> dict[str, float]:
+        lines = [
+            json.loads(line)
+            for path in work_dir.rglob("scalars.json")
+            for line in path.read_text().splitlines()
+        ]
+        (found,) = (line for line in lines if any(key.startswith("positions/") for key in line))
+        return found
+
+    found = figures(two / case)
+    assert len(found) > 4
+    # The distances are means over elements that stand where they do to within TOLERANCE.
+    assert found == pytest.approx(figures(one(case)), abs=10 * TOLERANCE)
+
+
 def test_one_process_finishes_what_two_began_with_cut_parameters(config, one, two, tmp_path):
     cfg = cases.case_config(config, "by_depth", tmp_path / "work", processes=1)
     cfg.load_from = str(two / "fsdp_by_depth" / f"iter_{cases.RESUMED['fsdp_by_depth']}.pth")
