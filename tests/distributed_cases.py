@@ -104,9 +104,6 @@ def write_config(folder: Path) -> Path:
         "model.auxiliary_head": dict(in_channels=widths[2], **heads),
         "train_dataloader.dataset.data_root": str(folder / "data"),
         "val_dataloader.dataset.data_root": str(folder / "data"),
-        # AdamW divides a gradient by its own size: of one that all but vanishes, rounding alone
-        # would make steps.
-        "optim_wrapper.optimizer.eps": 1e-5,
         "train_dataloader.batch_size": BATCH,
         # With 1e-8, what is rounded of a gradient next to nothing becomes a step of full size.
         "optim_wrapper.optimizer.eps": 1e-6,
