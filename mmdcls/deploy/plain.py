@@ -82,7 +82,9 @@ def plain_config(cfg: Config) -> Config:
 
 def plain_convnext(backbone: dict) -> dict:
     if find_spec("mmpretrain") is None:
-        raise NoPlainConfig("the plain ConvNeXt, whose kernels are 7x7, is mmpretrain's, which is not there.")
+        raise NoPlainConfig(
+            "the plain ConvNeXt, whose kernels are 7x7, is mmpretrain's, which is not installed."
+        )
     kept = ("arch", "in_channels", "drop_path_rate", "layer_scale_init_value", "with_cp")
     return dict(
         type="mmpretrain.ConvNeXt",
