@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 
+from mmdcls.failures import sentence_of
+
 # Subcommand: the module whose main(arguments) runs it, and its line in the help.
 COMMANDS = {
     "convert": ("mmdcls.checkpoint.convert", "turn a checkpoint into one of ours, or back"),
@@ -26,4 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="mmdcls COMMAND --help")
     chosen = parser.parse_args(arguments)
     module, _ = COMMANDS[chosen.command]
-    return import_module(module).main(chosen.arguments)
+    try:
+        return import_module(module).main(chosen.arguments) or 0
+    except Exception as error:
+        if sentence := sentence_of(error):
+            raise SystemExit(sentence) from error
+        raise

@@ -135,6 +135,15 @@ def no_pkg_resources(environment: Environment, module: str, found: re.Match) -> 
     )
 
 
+def other_torchvision(environment: Environment, module: str, found: re.Match) -> Problem:
+    return Problem(
+        f"torchvision {environment.version('torchvision')} does not load beside torch "
+        f"{environment.version('torch')} ({found[0]}); of this stack only mmpretrain needs it, "
+        f"and then the build for the same torch.",
+        "pip uninstall -y torchvision",
+    )
+
+
 def missing(environment: Environment, module: str, found: re.Match) -> Problem:
     asker = dict(ftfy="mmseg", regex="mmseg").get(module, module.partition(".")[0])
     needed = "" if asker == found[1] else f", and {asker} needs it"
@@ -181,6 +190,10 @@ FAILURES: dict[str, tuple[str, Callable[[Environment, str, re.Match], Problem | 
     other_torch=(r"(?<=^mmcv\._ext: ).*", other_torch),
     other_mmcv=(r"(MMCV|MMEngine)==(\S+) is used but incompatible", other_mmcv),
     no_pkg_resources=(r"No module named 'pkg_resources'", no_pkg_resources),
+    other_torchvision=(
+        r"operator torchvision::\w+ does not exist|(?<=^torchvision: ).*",
+        other_torchvision,
+    ),
     missing=(r"No module named '(\w+)", missing),
     other_numpy=(
         r"numpy\.\w+ size changed|compiled (against|using) (ABI|API|NumPy)\b[^.;]*"

@@ -137,7 +137,11 @@ def examine() -> Environment:
         if found.name
     }
     environment = Environment(distributions)
-    needs = NEEDS | ({"pkg_resources": ()} if "OpenMMLab" in environment.stacks else {})
+    needs = dict(NEEDS)
+    if "torchvision" in distributions:
+        needs["torchvision"] = ("torch",)
+    if "OpenMMLab" in environment.stacks:
+        needs["pkg_resources"] = ()
     # The current folder leaves the path: a checkout in it would hide what is installed.
     start = f"import sys; sys.path[:] = filter(None, sys.path); probe({needs!r})"
     code = f"{inspect.getsource(probe)}\n{start}"

@@ -1,10 +1,13 @@
 """Failures that a person can mend, each as one sentence."""
 
 import errno
+import os
 import re
+import traceback
 
 from mmdcls.errors import InputError, TrainingError
 
+HERE = os.path.dirname(__file__) + os.sep
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 DIED = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (.+?)\.|exited)"
@@ -16,7 +19,7 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, InputError):
         # From a worker process the sentence comes at the end of its traceback.
         return str(error).rpartition("InputError: ")[2].strip()
-    if isinstance(error, TrainingError):
+    if isinstance(error, TrainingError) or is_refusal(error):
         return str(error)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         where = f" to {error.filename}" if error.filename else ""
@@ -29,6 +32,16 @@ def sentence_of(error: BaseException) -> str | None:
         known = died[2] or ((cause := DIED.search(str(error.__cause__))) and cause[2])
         return dead_worker(died[1], known)
     return None
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether it says that something given does not serve: a line of ours raised it on purpose."""
+    if isinstance(error, InputError):
+        return True
+    if not isinstance(error, ValueError) or error.__traceback__ is None:
+        return False
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return last.filename.startswith(HERE) and (last.line or "").startswith("raise ")
 
 
 def dead_worker(process: str, signal: str | None) -> str:

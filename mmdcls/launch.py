@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
@@ -17,13 +18,13 @@ from mmdcls.engine import (
     CheckpointHook,
     UnreadableFiles,
     check_config,
+    check_layers,
     check_pretrained,
-    naming_empty_data,
+    naming_bad_data,
     watch,
     weights_of,
 )
-from mmdcls.errors import InputError
-from mmdcls.failures import sentence_of
+from mmdcls.failures import is_refusal, sentence_of
 from mmdcls.processes import join_processes_on_cpu, rank_of
 from mmdcls.traces import Traces
 
@@ -88,12 +89,16 @@ class Checked:
             self.policies = []  # validation and tests skip nothing
 
     def build_dataloader(self, dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
-        with naming_empty_data(dataloader):
+        with naming_bad_data(dataloader):
             loader = super().build_dataloader(dataloader, *arguments, **options)
         watch(loader.dataset)
         for policy in self.policies:
             policy.prepare(loader.dataset)
         return loader
+
+    def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
+        with naming_bad_data(evaluator):
+            return super().build_evaluator(evaluator)
 
 
 class CheckingRunner(Checked, Runner):
@@ -142,13 +147,14 @@ def run(cfg: Config, task: str) -> None:
         check_config(cfg, ("train", "val") if task == "train" else ("test",))
         runner = build_runner(cfg)
         runner.register_hook(checks)
+        check_layers(cfg, runner.model)
         if task == "train":
             check_pretrained(runner.model)
             runner.train()
         else:
             runner.test()
     except Exception as error:
-        spoilt = runner is None or (isinstance(error, InputError) and not checks.worked)
+        spoilt = runner is None or (is_refusal(error) and not checks.worked)
         if is_first and spoilt:
             traces.remove()
         if sentence := sentence_of(error):

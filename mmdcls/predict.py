@@ -19,6 +19,7 @@ from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 
+from mmdcls.checkpoint.files import local_file
 from mmdcls.engine.check_data import fault_of
 from mmdcls.errors import InputError
 from mmdcls.trained import load_trained
@@ -39,13 +40,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parsed = parse_arguments(arguments)
-    try:
-        predict(parsed)
-    except InputError as error:
-        raise SystemExit(str(error)) from error
-    return 0
+def main(arguments: Sequence[str] | None = None) -> None:
+    predict(parse_arguments(arguments))
 
 
 def predict(parsed: argparse.Namespace) -> None:
@@ -54,7 +50,7 @@ def predict(parsed: argparse.Namespace) -> None:
         raise InputError(f"{parsed.out} is a file; give --out a folder.")
     # Refuses what an Inferencer would load as far as names and shapes agree.
     cfg = load_trained(parsed.config, parsed.checkpoint, parsed.cfg_options).cfg
-    inferencer = inferencer_of(cfg, parsed.checkpoint, parsed.device)
+    inferencer = inferencer_of(cfg, str(local_file(parsed.checkpoint)), parsed.device)
     sys.stdout.write("\n")
     for image, place in track_iter_progress(list(images.items())):
         predict_one(inferencer, image, parsed.out / place)
@@ -119,7 +115,3 @@ def predict_one(inferencer: BaseInferencer, image: Path, place: Path) -> None:
     else:
         mmcv.imwrite(predictions.astype("uint8"), f"{place}.png")
     mmcv.imwrite(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), f"{place}_drawn.jpg")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

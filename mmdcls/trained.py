@@ -1,17 +1,16 @@
 """A model with the weights of a checkpoint, for whatever happens after training."""
 
 import os
-import pickle
 from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
 import mmdcls  # noqa: F401  lets torch load what a Runner wrote
+from mmdcls.checkpoint.files import local_file, naming, read_torch
 from mmdcls.engine.check_checkpoint import misfits_of, refusal, some_of, weights_of
-from mmdcls.engine.check_config import check_checkpoint, check_scopes
+from mmdcls.engine.check_config import check_scopes
 from mmdcls.errors import InputError
 
 # Serves the training only.
@@ -35,31 +34,15 @@ def read_config(path: str, options: dict | None = None) -> Config:
     return cfg
 
 
-def read_checkpoint(path: str) -> dict:
-    """Raises InputError for what is not there or is no checkpoint of weights."""
-    if "://" not in path:
-        if not os.path.isfile(path):
-            raise InputError(
-                f"There is no checkpoint {path}; give a file that training left, such as "
-                f"work_dirs/NAME/iter_160000.pth."
-            )
-        check_checkpoint("checkpoint", path)
-    try:
-        return CheckpointLoader.load_checkpoint(path, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"The checkpoint {path} holds more than weights and a Runner's log, and what it holds "
-            f"could run code on loading; it was not loaded."
-        ) from error
-
-
 def load_trained(config: str, checkpoint: str, options: dict | None = None) -> Trained:
     """Build the model of a config, without its auxiliary heads, and fill all of it.
 
     Raises InputError where the checkpoint lacks a tensor of the model or has one too many.
     """
     cfg = read_config(config, options)
-    loaded = read_checkpoint(checkpoint)
+    file = local_file(checkpoint)
+    with naming(file):
+        loaded = read_torch(file)
     parts = {key: value for key, value in cfg.model.items() if key != AUXILIARY}
     model = MODELS.build(parts).eval()
     given, wanted = weights_of(loaded), model.state_dict()

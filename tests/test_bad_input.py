@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from provocations import (
+    INSTANCES,
     LABEL_MAP,
     LEAVES,
     STRANGER,
@@ -103,6 +104,32 @@ FILES = [
         few_classes_of_the_last_stage,
         (".jpg", "class 1", "bbox_head.1.num_classes=1"),
         "det",
+    ),
+    Case(
+        "annotations that are damaged in the middle",
+        written(INSTANCES, '{"images": [}, "annotations": [], "categories": []}'),
+        (INSTANCES, "is damaged", "char 12", "again"),
+        "det",
+    ),
+    Case(
+        "annotations to evaluate by that are damaged in the middle",
+        lambda trial: (
+            written("spoilt.json", '{"images": [}, "categories": []}')(trial),
+            trial.merge({"val_evaluator.ann_file": str(trial.data / "spoilt.json")}),
+        ),
+        ("spoilt.json is damaged", "char 12"),
+        "det",
+    ),
+    Case(
+        "a conv_cfg that changes nothing",
+        set_to(
+            {
+                "model.decode_head.conv_cfg": dict(
+                    type="mmdcls.Dcls2d", kernel_count=3, where_kernel_size=5
+                )
+            }
+        ),
+        ("model.decode_head.conv_cfg", "where_kernel_size=5", "1x1, 3x3"),
     ),
     Case(
         "no image at all",

@@ -18,8 +18,9 @@ from mmengine.hooks import CheckpointHook as MmengineCheckpointHook
 from mmengine.visualization import LocalVisBackend
 from provocations import STRANGER, Trial, expect, new_trial
 
+from mmdcls.checkpoint.files import read_torch
 from mmdcls.engine import check_config
-from mmdcls.engine.whole_checkpoint import newest_whole, part_of, read_checkpoint
+from mmdcls.engine.whole_checkpoint import newest_whole, part_of
 from mmdcls.errors import InputError
 
 TEMPLATE = "iter_{}.pth"
@@ -53,7 +54,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "zip of others": (other_zip, "is no checkpoint of torch"),
     "pickle of others": (lambda path: path.write_bytes(pickle.dumps([1])), "no checkpoint"),
     "code": (lambda path: torch.save(dict(a=Code()), path), "holds more than weights ("),
-    "tensor": (lambda path: torch.save(torch.zeros(3), path), "holds no weights"),
+    "tensor": (lambda path: torch.save(torch.zeros(3), path), "holds a Tensor and no weights"),
 }
 DAMAGED = pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
 
@@ -69,7 +70,7 @@ def log_of(trial: Trial) -> str:
 
 def iterations_in(folder: Path) -> set[int]:
     """The iterations of all checkpoints; all must be whole."""
-    return {read_checkpoint(path)["meta"]["iter"] for path in folder.glob("*.pth")}
+    return {read_torch(path)["meta"]["iter"] for path in folder.glob("*.pth")}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ class Watcher:
         if state in self.known_whole:
             return True
         try:
-            read_checkpoint(path)
+            read_torch(path)
             self.known_whole.add(state)
         except ValueError as fault:
             self.offences.append(f"{path} {fault}")
@@ -235,7 +236,7 @@ def test_resuming_with_nothing_to_resume_from_starts_and_says_so(tmp_path):
     log = log_of(trial)
     assert "iter_7.pth is empty and is passed over" in log
     assert f"no checkpoint to resume from in {trial.work_dir}: training starts" in log
-    assert read_checkpoint(trial.work_dir / "iter_1.pth")["meta"]["iter"] == 1
+    assert read_torch(trial.work_dir / "iter_1.pth")["meta"]["iter"] == 1
 
 
 def test_resuming_is_refused_where_every_checkpoint_is_of_another_model(trial: Trial):

@@ -10,8 +10,8 @@ import torch
 from catalogue import leaf_of, load
 from untrained import Files, write_untrained
 
-from mmdcls import predict
-from mmdcls.deploy import command
+from mmdcls import cli
+from mmdcls.deploy import command as deploy
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,9 @@ def files(tmp_path_factory) -> Files:
     return write_untrained(leaf, tmp_path_factory.mktemp("segmentor"), options)
 
 
-def refusal_of(main, *arguments) -> str:
+def refusal_of(command, *arguments) -> str:
     with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
+        cli.main([command, *(str(argument) for argument in arguments)])
     sentence = str(stopped.value)
     assert sentence.count("\n") == 0 and sentence.endswith(".")
     return sentence
@@ -41,18 +41,18 @@ def other_weights(files: Files, path: Path, change) -> Path:
     return path
 
 
-@pytest.mark.parametrize("main", [command.main, predict.main], ids=["deploy", "predict"])
-def test_configs_and_checkpoints_that_do_not_serve(main, files, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["deploy", "predict"])
+def test_configs_and_checkpoints_that_do_not_serve(command, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     image = tmp_path / "image.png"
     cv2.imwrite(str(image), np.zeros((64, 64, 3), np.uint8))
-    last = "out" if main is command.main else image
+    last = "out" if command == "deploy" else image
 
     def refused(checkpoint, config=files.config) -> str:
-        return refusal_of(main, config, checkpoint, last)
+        return refusal_of(command, config, checkpoint, last)
 
     assert "no config absent.py" in refused(files.checkpoint, "absent.py")
-    assert "no checkpoint absent.pth" in refused("absent.pth")
+    assert "absent.pth is not there" in refused("absent.pth")
     (tmp_path / "text.pth").write_text("text")
     assert "no checkpoint of torch" in refused("text.pth")
     torch.save(dict(state_dict=Runs()), "code.pth")
@@ -67,27 +67,27 @@ def test_configs_and_checkpoints_that_do_not_serve(main, files, tmp_path, monkey
 
 
 def test_a_network_that_would_come_out_different_is_not_written(files, tmp_path, monkeypatch):
-    right = command.merged
+    right = deploy.merged
 
     def wrong(model):
         plain = right(model)
         plain.backbone.stages[2][0].dwconv.weight.data.mul_(2)
         return plain
 
-    monkeypatch.setattr(command, "merged", wrong)
-    sentence = refusal_of(command.main, *files, tmp_path / "out")
+    monkeypatch.setattr(deploy, "merged", wrong)
+    sentence = refusal_of("deploy", *files, tmp_path / "out")
     assert "plain convolutions differs from the model by" in sentence
     assert list(tmp_path.iterdir()) == []
 
 
 def test_onnx_without_its_packages(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "ONNX_PACKAGES", ("onnx_that_nobody_has",))
-    assert "install mmdcls[deploy]" in refusal_of(command.main, *files, tmp_path / "out")
+    monkeypatch.setattr(deploy, "ONNX_PACKAGES", ("onnx_that_nobody_has",))
+    assert "install mmdcls[deploy]" in refusal_of("deploy", *files, tmp_path / "out")
 
 
 def test_images_that_are_not_there_or_cannot_be_read(files, tmp_path):
     def refused(*paths) -> str:
-        return refusal_of(predict.main, *files, *paths, "--out", tmp_path / "out")
+        return refusal_of("predict", *files, *paths, "--out", tmp_path / "out")
 
     assert "no image or folder" in refused(tmp_path / "absent.jpg")
     (tmp_path / "empty").mkdir()

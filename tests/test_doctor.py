@@ -153,6 +153,16 @@ CASES = [
         {"setuptools": None},
     ),
     Case(
+        "other_torchvision",
+        "torchvision 0.28.0 does not load beside torch 2.13.0 (operator torchvision::nms does not",
+        "pip uninstall -y torchvision",
+        {
+            "torchvision.py": "raise RuntimeError('operator torchvision::nms does not exist')",
+            "mmseg/__init__.py": "import torchvision",
+        },
+        {"torchvision": "0.28.0"},
+    ),
+    Case(
         "missing",
         "ftfy is not installed, and mmseg needs it",
         "pip install ftfy",

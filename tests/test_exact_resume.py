@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from provocations import Trial, expect, new_trial
 
+from mmdcls.checkpoint.files import read_torch
 from mmdcls.engine.exact_resume import random_states, set_random_states
-from mmdcls.engine.whole_checkpoint import read_checkpoint
 
 INTERRUPTED, ITERATIONS = 4, 8
 
@@ -81,7 +81,7 @@ def differences(first: object, second: object, path: str = "") -> list[str]:
 
 
 def final(trial: Trial) -> dict:
-    return read_checkpoint(Path((trial.work_dir / "last_checkpoint").read_text()))
+    return read_torch(Path((trial.work_dir / "last_checkpoint").read_text()))
 
 
 def straight_and_resumed(task: str, folder: Path, change) -> tuple[dict, dict]:

@@ -13,8 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from provocations import Trial, new_trial
 
+from mmdcls.checkpoint.files import read_torch
 from mmdcls.engine import checkpoint_hook
-from mmdcls.engine.whole_checkpoint import read_checkpoint
 
 ITERATIONS, INTERVAL = 6, 2
 
@@ -93,7 +93,7 @@ def test_a_run_killed_in_every_way_ends_with_the_bits_of_one_left_in_peace(tmp_p
     assert resumed == [iteration for _, iteration in KILLS]
     assert not list(killed.work_dir.glob(".*.part"))
     one, other = (
-        read_checkpoint(trial.work_dir / f"iter_{ITERATIONS}.pth") for trial in (peaceful, killed)
+        read_torch(trial.work_dir / f"iter_{ITERATIONS}.pth") for trial in (peaceful, killed)
     )
     for part in ("state_dict", "ema_state_dict"):
         assert all(torch.equal(value, other[part][name]) for name, value in one[part].items())

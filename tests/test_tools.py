@@ -101,15 +101,21 @@ def test_training_writes_checkpoints_that_load_safely(task, trained):
 
 
 @TASKS
-def test_training_resumes_from_a_path_and_from_the_latest(task, tasks, trained, tmp_path):
+def test_training_resumes_from_a_path_and_from_the_latest(task, tasks, trained, tmp_path, capfd):
     more = ["--cfg-options", f"train_cfg.max_iters={ITERATIONS + 2}"]
     config = [str(tasks[task]), "--work-dir", str(tmp_path)]
     train.main([*config, "--resume", str(trained[task]), *more])
     latest = Path(find_latest_checkpoint(str(tmp_path)))
     assert state(latest)["meta"]["iter"] == ITERATIONS + 2
-    train.main([*config, "--resume", "--cfg-options", f"train_cfg.max_iters={ITERATIONS + 4}"])
+    more = ["--cfg-options", f"train_cfg.max_iters={ITERATIONS + 4}"]
+    train.main([*config, "--resume", *more])
     latest = Path(find_latest_checkpoint(str(tmp_path)))
     assert state(latest)["meta"]["iter"] == ITERATIONS + 4
+    assert "Nothing is left" not in capfd.readouterr().out
+    train.main([*config, "--resume", *more])
+    assert f"Nothing is left to train: the checkpoint is of iteration {ITERATIONS + 4}" in (
+        capfd.readouterr().out
+    )
 
 
 @TASKS

@@ -1,6 +1,13 @@
-"""Turn a checkpoint in any known layout into one of ours, or back; the same as `mmdcls convert`."""
+"""Turn a checkpoint in any known layout into one of ours, or back: `mmdcls convert`."""
 
-from mmdcls.checkpoint.convert import main
+import sys
+
+from mmdcls import cli
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return cli.main(["convert", *(sys.argv[1:] if arguments is None else arguments)])
+
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

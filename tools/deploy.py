@@ -1,6 +1,13 @@
 """Write a trained model as torch.export, as ONNX and as a plain config: `mmdcls deploy`."""
 
-from mmdcls.deploy.command import main
+import sys
+
+from mmdcls import cli
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return cli.main(["deploy", *(sys.argv[1:] if arguments is None else arguments)])
+
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from mmdcls.errors import InputError
+from mmdcls.trained import read_config
 
 from .elements import by_layer, interpolation_of
 from .files import read_checkpoint
@@ -19,7 +19,7 @@ from .load import Reading, Report, weights_for
 from .published import AXIS_ORDERS, to_published
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="mmdcls convert", description=__doc__)
     parser.add_argument("source", help="file or URL; docs/weights.md lists what is known")
     parser.add_argument("target", type=Path, help="file to write")
@@ -39,23 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parsed = parser.parse_args(arguments)
     reading = Reading(parsed.key, axis_order=parsed.axis_order)
-    try:
-        content = read_checkpoint(parsed.source, parsed.sha256)
-        model = build_model(parsed.config)
-        written, report = convert(model, content, parsed.source, reading)
-        if parsed.to == "published":
-            written = in_published_layout(content, model, parsed.source, reading)
-    except (InputError, FileNotFoundError) as error:
-        raise SystemExit(str(error)) from error
+    content = read_checkpoint(parsed.source, parsed.sha256)
+    model = MODELS.build(read_config(parsed.config).model)
+    written, report = convert(model, content, parsed.source, reading)
+    if parsed.to == "published":
+        written = in_published_layout(content, model, parsed.source, reading)
     write(written, parsed.target)
     print(f"{report}\n{parsed.target} is written")
-    return 0
-
-
-def build_model(config: str) -> nn.Module:
-    cfg = Config.fromfile(config)
-    init_default_scope(cfg.get("default_scope", "mmengine"))
-    return MODELS.build(cfg.model)
 
 
 def convert(

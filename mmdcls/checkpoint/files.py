@@ -2,16 +2,28 @@
 
 import argparse
 import hashlib
-import pickle
+import os
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from mmdcls.errors import InputError
 
-UNSUPPORTED = re.compile(r"GLOBAL (\S+)")
+# How files of torch begin: a zip file, and before torch 1.6 a pickle.
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+CODE = re.compile(r"GLOBAL ([\w.]+)")
+
+
+class Unreadable(ValueError):
+    """Says what is wrong with a file, as in "is empty"; advice says what to do."""
+
+    def __init__(self, fault: str, advice: str = "download or copy it again") -> None:
+        super().__init__(fault)
+        self.advice = advice
 
 
 def read_checkpoint(location: str | Path, sha256: str | None = None) -> Mapping:
@@ -23,43 +35,87 @@ def read_checkpoint(location: str | Path, sha256: str | None = None) -> Mapping:
     Raises InputError for a file that is not there, is damaged, has another checksum, or needs code
     to be run.
     """
+    return read_file(local_file(location, sha256))
+
+
+def local_file(location: str | Path, sha256: str | None = None) -> Path:
+    """The path, or what is behind the URL; raises InputError where it is not there."""
     if str(location).startswith(("http://", "https://")):
         from .download import fetch
 
-        return read_file(fetch(str(location), sha256, check=read_file))
+        return fetch(str(location), sha256, check=read_file)
     path = Path(location).expanduser()
     if not path.is_file():
         raise InputError(f"The checkpoint {path} is not there: give a file or a URL.")
     check_sha256(path, sha256, path)
-    return read_file(path)
+    return path
 
 
 def read_file(path: Path) -> Mapping:
+    with naming(path):
+        return read_safetensors(path) if is_safetensors(path) else read_torch(path)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Raise Unreadable as InputError with the name of the file."""
+    try:
+        yield
+    except Unreadable as error:
+        raise InputError(f"The checkpoint {path} {error}: {error.advice}.") from error
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Eight bytes of length, then JSON."""
     with open(path, "rb") as file:
-        start = file.read(9)
-    # Eight bytes of length, then JSON; a file of torch.save starts with "PK" or a pickle's 0x80.
-    content = read_safetensors(path) if start[8:] == b"{" else read_torch(path)
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path} holds a {type(content).__name__}, not the weights of a model.")
-    return content
+        return file.read(9)[8:] == b"{"
 
 
-def read_torch(path: Path) -> Mapping:
+def read_torch(path: str | Path) -> Mapping:
+    """What torch.save wrote; tensors of a zip file are read when they are used.
+
+    Raises Unreadable.
+    """
+    if not os.path.isfile(path):
+        raise Unreadable("is not there")
+    if is_safetensors(path):
+        raise Unreadable(
+            "is of safetensors, which Runners do not load", "turn it by `mmdcls convert`"
+        )
+    with open(path, "rb") as file:
+        start = file.read(4)
+    is_zip = zipfile.is_zipfile(path)
+    if not start:
+        raise Unreadable("is empty")
+    if not is_zip and start == ZIP:
+        raise Unreadable("is only a part of a checkpoint")
+    if not is_zip and start[:1] != PICKLE:
+        raise Unreadable("is no checkpoint of torch")
     try:
         # The published trainers keep their arguments beside the weights; a Namespace holds values
         # and runs nothing.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
-        wanted = UNSUPPORTED.search(str(error))
-        if wanted:
-            raise InputError(
-                f"{path} holds more than weights, {wanted[1]}, and to read it would run code of "
-                f"whoever wrote it: have its state_dict alone saved, where the file is trusted."
-            ) from error
-        raise InputError(
-            f"{path} is not a checkpoint of torch or safetensors, or is damaged: get it again."
-        ) from error
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    # A damaged file, or one with code in it, makes torch raise almost anything.
+    except Exception as error:
+        raise fault_of(error) from error
+    weights = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(weights, Mapping):
+        raise Unreadable(f"holds a {type(weights).__name__} and no weights", "give another file")
+    return content
+
+
+def fault_of(error: Exception) -> Unreadable:
+    text = " ".join(str(error).split())
+    if code := CODE.search(text):
+        return Unreadable(
+            f"holds more than weights ({code[1]}), and to read it would run code of whoever wrote "
+            f"it",
+            "have its state_dict alone saved, where the file is trusted",
+        )
+    return Unreadable(
+        f"is no checkpoint of torch, or a damaged one ({text[:80] or type(error).__name__})"
+    )
 
 
 def read_safetensors(path: Path) -> Mapping:
@@ -67,11 +123,11 @@ def read_safetensors(path: Path) -> Mapping:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise InputError(f"{path} is of safetensors: pip install safetensors.") from error
+        raise Unreadable("is of safetensors", "pip install safetensors") from error
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}): get it again.") from error
+        raise Unreadable(f"is damaged ({error})") from error
 
 
 def check_sha256(path: Path, expected: str | None, source: str | Path) -> None:

@@ -65,13 +65,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parsed = parse_arguments(arguments)
-    try:
-        deploy(parsed)
-    except InputError as error:
-        raise SystemExit(str(error)) from error
-    return 0
+def main(arguments: Sequence[str] | None = None) -> None:
+    deploy(parse_arguments(arguments))
 
 
 def deploy(parsed: argparse.Namespace) -> None:
@@ -168,7 +163,3 @@ def kernels_of(model: nn.Module, plain: nn.Module) -> dict[str, list]:
 
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

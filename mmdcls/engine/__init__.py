@@ -2,8 +2,9 @@ from .amp import CpuAmpOptimWrapper, amp_optim_wrapper
 from .anneal_sigma import AnnealSigma
 from .check_checkpoint import check_pretrained, weights_of
 from .check_config import check_config, nodes
-from .check_data import naming_empty_data, watch
+from .check_data import naming_bad_data, watch
 from .check_inputs import CheckInputs
+from .check_layers import check_layers
 from .checkpoint_hook import CheckpointHook
 from .clamp_positions import ClampPositions
 from .exact_resume import ExactResume
@@ -33,8 +34,9 @@ __all__ = [
     "UnreadableFiles",
     "amp_optim_wrapper",
     "check_config",
+    "check_layers",
     "check_pretrained",
-    "naming_empty_data",
+    "naming_bad_data",
     "nodes",
     "watch",
     "weights_of",

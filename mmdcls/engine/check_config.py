@@ -9,10 +9,9 @@ from mmengine.utils import get_object_from_string
 
 import mmdcls.models  # noqa: F401  registers what a config can name, as mmdcls.engine does
 from mmdcls import registry
+from mmdcls.checkpoint.files import Unreadable, read_torch
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
-
-from .whole_checkpoint import read_checkpoint
 
 # Bytes of a file in which something other than white space is looked for.
 SPACE = 1024
@@ -136,6 +135,6 @@ def check_checkpoint(where: str, value: str | None) -> None:
     if not value or "://" in value:
         return
     try:
-        read_checkpoint(value)
-    except ValueError as fault:
-        raise InputError(f"{where}={value!r} {fault}; download or copy it again.") from fault
+        read_torch(value)
+    except Unreadable as fault:
+        raise InputError(f"{where}={value!r} {fault}; {fault.advice}.") from fault

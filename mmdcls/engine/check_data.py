@@ -1,5 +1,6 @@
 """Data sets whose files are not there, cannot be read, or hold labels without a class."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ import torch
 from mmengine.structures import BaseDataElement
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from mmdcls.errors import InputError
+
+from .check_config import nodes
 
 FILES = {"img_path": "image", "seg_map_path": "label map"}
 
@@ -71,14 +74,35 @@ def is_local(path: str | None) -> bool:
 
 
 @contextmanager
-def naming_empty_data(dataloader: dict | DataLoader) -> Iterator[None]:
-    """While a data loader is built: say why numpy gets nothing to concatenate."""
+def naming_bad_data(config: object) -> Iterator[None]:
+    """While a data loader or an evaluator is built: say why numpy and json fail.
+
+    Raises InputError.
+    """
     try:
         yield
+    except json.JSONDecodeError as error:
+        for _, node in nodes("", config):
+            file = os.path.join(node.get("data_root") or "", node.get("ann_file") or "")
+            if os.path.isfile(file) and (fault := fault_of_json(file)):
+                raise InputError(
+                    f"The annotation file {file} is damaged ({fault}); write, download or copy it "
+                    f"again."
+                ) from error
+        raise
     except ValueError as error:
         if "need at least one array" not in str(error):
             raise
-        raise no_image(dataloader["dataset"].get("data_root")) from error
+        raise no_image(config["dataset"].get("data_root")) from error
+
+
+def fault_of_json(file: str) -> str | None:
+    try:
+        with open(file, encoding="utf-8") as opened:
+            json.load(opened)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def no_image(root: str | None) -> InputError:

@@ -57,6 +57,11 @@ class CheckInputs(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.incomplete = None
+        if runner.cfg.get("resume") and runner.iter >= runner.max_iters:
+            runner.logger.warning(
+                f"Nothing is left to train: the checkpoint is of iteration {runner.iter} of "
+                f"{runner.max_iters}; to go on, make train_cfg longer."
+            )
 
     def before_val(self, runner: Runner) -> None:
         if self.incomplete:

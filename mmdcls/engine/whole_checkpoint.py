@@ -2,11 +2,10 @@
 
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import torch
+from mmdcls.checkpoint.files import read_torch
 
 PART = ".part"
 MARKER = "last_checkpoint"
@@ -42,40 +41,6 @@ def remove_parts(folder: Path) -> None:
     """Remove what a run that was killed while writing has left."""
     for part in folder.glob(f".*{PART}"):
         part.unlink(missing_ok=True)
-
-
-def read_checkpoint(path: str | Path) -> Mapping:
-    """What is in a checkpoint; tensors of a zip file are read when they are used.
-
-    Raises ValueError with what is wrong with the file, as in "is empty".
-    """
-    if not os.path.isfile(path):
-        raise ValueError("is not there")
-    with open(path, "rb") as file:
-        start = file.read(4)
-    zipped = zipfile.is_zipfile(path)
-    if not start:
-        raise ValueError("is empty")
-    if not zipped and start == b"PK\x03\x04":
-        raise ValueError("is only a part of a checkpoint")
-    if not zipped and start[:1] != b"\x80":  # how torch < 1.6 wrote
-        raise ValueError("is no checkpoint of torch")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    # A damaged file, or one with code in it, makes torch raise almost anything.
-    except Exception as error:
-        raise ValueError(reason_of(error)) from error
-    weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(weights, Mapping):
-        raise ValueError("holds no weights")
-    return content
-
-
-def reason_of(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if unsafe := re.search(r"GLOBAL ([\w.]+)", text):
-        return f"holds more than weights ({unsafe[1]}), which is not loaded"
-    return f"is no checkpoint of torch, or a damaged one ({text[:80] or type(error).__name__})"
 
 
 def candidates(folder: Path, template: str) -> Iterator[Path]:
@@ -119,7 +84,7 @@ def newest_whole(
     passed_over = {}
     for path in candidates(folder, template):
         try:
-            content = read_checkpoint(path)
+            content = read_torch(path)
             if check is not None:
                 check(path, content)
             return path, passed_over

@@ -131,9 +131,9 @@ ARRIVES = {
 FAILS = {
     "always_breaks": ("could not be downloaded in 5 attempts", f"{HALF} of {len(CONTENT)} bytes"),
     "promises_more": ("could not be downloaded in 5 attempts",),
-    "promises_less": ("is damaged",),
+    "promises_less": ("only a part of a checkpoint",),
     "missing": ("answers 404",),
-    "page": ("not a checkpoint",),
+    "page": ("is no checkpoint of torch",),
 }
 
 

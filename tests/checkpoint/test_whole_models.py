@@ -18,9 +18,10 @@ from published_convnext import saved
 from torch import nn
 
 from mmdcls import cli
-from mmdcls.checkpoint.convert import main
 from mmdcls.engine import CheckInputs
 from mmdcls.errors import InputError
+
+convert = load_tool("convert_checkpoint").main
 
 METHODS = {
     "upernet": "tiny_",
@@ -141,13 +142,12 @@ def test_an_old_file_is_converted_whole_for_plain_mmengine(config, model, old_fi
 
 
 def test_the_reverse_of_convert_is_its_inverse(config, model, old_file, tmp_path):
-    main = load_tool("convert_checkpoint").main
     ours, theirs = tmp_path / "ours.pth", tmp_path / "theirs.pth"
     options = ["--config", str(config)]
-    main([old_file, str(ours), *options])
-    main([str(ours), str(theirs), *options, "--to", "published"])
+    convert([old_file, str(ours), *options])
+    convert([str(ours), str(theirs), *options, "--to", "published"])
     assert_same_state(read(theirs)["state_dict"], read(Path(old_file))["state_dict"])
-    main([str(theirs), str(ours), *options])
+    convert([str(theirs), str(ours), *options])
     assert_same_state(read(ours)["state_dict"], dict(model.state_dict()))
 
 
@@ -183,7 +183,7 @@ def test_a_classifier_fills_the_backbone_and_leaves_the_heads(config, model, tmp
     backbone = {name: value for name, value in backbone.items() if not name.startswith("norm")}
     others = {"norm.weight": torch.ones(9), "head.weight": torch.ones(9, 9)}
     source, target = saved(dict(model={**backbone, **others}), tmp_path), tmp_path / "ours.pth"
-    main([source, str(target), "--config", str(config)])
+    convert([source, str(target), "--config", str(config)])
     written = read(target)["state_dict"]
     expected = {
         name: value
@@ -204,23 +204,23 @@ def test_a_head_that_does_not_fit_is_named_and_nothing_is_written(config, old_fi
     state[name] = state[name][:-1]
     target = tmp_path / "ours.pth"
     with pytest.raises(SystemExit) as refused:
-        main([saved(content, tmp_path), str(target), "--config", str(config)])
+        convert([saved(content, tmp_path), str(target), "--config", str(config)])
     expect((name, "there and", "in the model", "init_cfg"), str(refused.value))
     assert not target.exists()
     del state[name]
     with pytest.raises(SystemExit, match=f"{name} is not there"):
-        main([saved(content, tmp_path), str(target), "--config", str(config)])
+        convert([saved(content, tmp_path), str(target), "--config", str(config)])
 
 
 def test_only_our_own_files_are_turned_back(config, old_file, tmp_path):
     with pytest.raises(SystemExit, match="published DCLS ConvNeXt: only our own"):
-        main([old_file, str(tmp_path / "x.pth"), "--config", str(config), "--to", "published"])
+        convert([old_file, str(tmp_path / "x.pth"), "--config", str(config), "--to", "published"])
 
 
 def test_a_source_and_a_config_that_are_not_there_are_named(config, old_file, tmp_path):
     for source, cfg in (("absent.pth", str(config)), (old_file, "absent.py")):
         with pytest.raises(SystemExit, match=r"absent\.p"):
-            main([source, str(tmp_path / "x.pth"), "--config", cfg])
+            convert([source, str(tmp_path / "x.pth"), "--config", cfg])
 
 
 def test_training_starts_from_a_dense_model_with_its_heads(config, model):

@@ -23,7 +23,8 @@ import torch
 from mmengine.config import Config
 from tqdm import tqdm
 
-from mmdcls.engine.whole_checkpoint import newest_whole, read_checkpoint
+from mmdcls.checkpoint.files import read_torch
+from mmdcls.engine.whole_checkpoint import newest_whole
 
 TOOLS = Path(__file__).resolve().parent.parent
 DEMO = TOOLS.parent / "configs/demo/dcls-convnext-mini_upernet_1xb2-360_cells-256x256.py"
@@ -143,7 +144,7 @@ def judge(run: Run, resumed: int) -> None:
 def train_and_kill(config: Path, work_dir: Path, run: Run, random_: random.Random) -> Kill | None:
     """Kill when a random iteration has come; None where training ended before."""
     whole = newest_whole(work_dir, NAME)[0]
-    reached = read_checkpoint(whole)["meta"]["iter"] if whole else 0
+    reached = read_torch(whole)["meta"]["iter"] if whole else 0
     victim = random_.randint(reached + 1, ITERATIONS)
     in_a_write, share = random_.random() < 0.5, random_.random()
     trained, moment, pace = reached, None, 0.0
@@ -186,7 +187,7 @@ def finish(config: Path, work_dir: Path, run: Run) -> None:
 
 def same_weights(work_dir: Path, peaceful: Path) -> bool:
     """To the last bit, averages too."""
-    ours, theirs = (read_checkpoint(f / NAME.format(ITERATIONS)) for f in (work_dir, peaceful))
+    ours, theirs = (read_torch(f / NAME.format(ITERATIONS)) for f in (work_dir, peaceful))
     return all(
         torch.equal(value, theirs[part][name])
         for part in ("state_dict", "ema_state_dict")
