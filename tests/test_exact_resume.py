@@ -54,6 +54,12 @@ def by_iterations(trial: Trial) -> None:
     trial.merge({"train_cfg.max_iters": ITERATIONS, "train_cfg.val_interval": 2})
 
 
+def in_threes(trial: Trial) -> None:
+    """The run is interrupted after the first of three iterations that make a step."""
+    by_iterations(trial)
+    trial.cfg.optim_wrapper.accumulative_counts = 3
+
+
 def by_epochs(trial: Trial) -> None:
     """One iteration of two images an epoch; the sampler is shuffled anew for each."""
     trial.cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=ITERATIONS, val_interval=2)
@@ -108,7 +114,9 @@ def straight_and_resumed(task: str, folder: Path, change) -> tuple[dict, dict]:
     return tuple(ends)
 
 
-@pytest.mark.parametrize(("task", "change"), [("det", by_iterations), ("seg", by_epochs)])
+@pytest.mark.parametrize(
+    ("task", "change"), [("det", by_iterations), ("seg", in_threes), ("seg", by_epochs)]
+)
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(task, change, tmp_path):
     straight, resumed = straight_and_resumed(task, tmp_path, change)
     parts = ("state_dict", "ema_state_dict", "optimizer", "param_schedulers", "random_states")
@@ -148,6 +156,19 @@ def test_it_asks_for_a_seed(tmp_path):
     trial = new_trial("seg", tmp_path)
     trial.cfg.custom_hooks = [dict(type="mmdcls.ExactResume")]
     expect(("ExactResume", "randomness.seed=0"), trial.refusal("train"))
+
+
+def test_a_checkpoint_from_the_middle_of_an_epoch_is_refused(tmp_path):
+    trial = new_trial("seg", tmp_path)
+    draws_everything(trial)
+    by_epochs(trial)
+    trial.merge({"train_dataloader.batch_size": 1})
+    trial.cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)
+    trial.merge({"train_cfg.max_epochs": 2})
+    trial.run("train")
+    trial.merge({"train_cfg.max_epochs": 4})
+    sentence = trial.refusal("train", "--resume", str(trial.work_dir / "iter_3.pth"))
+    expect(("iteration 3", "middle of an epoch of 2", "leave the hook out"), sentence)
 
 
 def test_a_checkpoint_without_states_is_resumed_and_that_is_said(tmp_path):

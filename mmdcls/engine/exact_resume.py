@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 
+from .check_checkpoint import unwrapped
+
 KEY = "random_states"
+GRADIENTS = "accumulated_gradients"
 
 
 def random_states() -> dict:
@@ -35,6 +38,20 @@ def set_random_states(states: dict) -> None:
     torch.set_rng_state(states["torch"].cpu())
     for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state.cpu(), device)
+
+
+def refuse_middle_of_epoch(runner: Runner, checkpoint: dict) -> None:
+    loop, done = runner.train_loop, checkpoint["meta"]["iter"]
+    if not is_by_iterations(loop) and done % len(loop.dataloader):
+        raise InputError(
+            f"mmdcls.ExactResume cannot go on from iteration {done}, in the middle of an epoch of "
+            f"{len(loop.dataloader)}, which {type(loop).__name__} would begin anew: resume from a "
+            f"checkpoint of an epoch's end, train with IterBasedTrainLoop, or leave the hook out."
+        )
+
+
+def is_by_iterations(loop: BaseLoop) -> bool:
+    return hasattr(loop, "dataloader_iterator")
 
 
 class ResumedBatches:
@@ -71,9 +88,12 @@ class ExactResume(Hook):
     """Random states in every checkpoint: a resumed run draws what it would have drawn.
 
     On one process with num_workers=0 and `randomness=dict(seed=...)` it equals the uninterrupted
-    run bit for bit, where checkpoints are written at the end of an epoch or, in a loop of
-    iterations, of an optimiser step (a multiple of accumulative_counts). Validation leaves the
-    states as it found them. With several processes nothing is restored: only the first writes.
+    run bit for bit. Gradients that were accumulated and not yet used are in the checkpoint too.
+    Validation leaves the states as it found them. With several processes nothing is restored: only
+    the first writes.
+
+    Raises InputError without a seed, and for a checkpoint from the middle of an epoch, which a loop
+    of epochs would begin anew.
     """
 
     def __init__(self) -> None:
@@ -88,6 +108,10 @@ class ExactResume(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         checkpoint[KEY] = self.before_validation or random_states()
+        parameters = unwrapped(runner.model).named_parameters()
+        gradients = {name: p.grad for name, p in parameters if p.grad is not None}
+        if gradients:
+            checkpoint[GRADIENTS] = gradients
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not runner._resume:
@@ -97,12 +121,17 @@ class ExactResume(Hook):
             why = "the checkpoint has none" if self.states is None else "there are many processes"
             runner.logger.warning(f"mmdcls.ExactResume restores no random states: {why}.")
             self.states = None
+            return
+        refuse_middle_of_epoch(runner, checkpoint)
+        parameters = dict(unwrapped(runner.model).named_parameters())
+        for name, gradient in checkpoint.get(GRADIENTS, {}).items():
+            parameters[name].grad = gradient.to(parameters[name])
 
     def before_train_epoch(self, runner: Runner) -> None:
         if self.states is None:
             return
         loop, states, self.states = runner.train_loop, self.states, None
-        if hasattr(loop, "dataloader_iterator"):
+        if is_by_iterations(loop):
             loop.dataloader_iterator = ResumedBatches(loop.dataloader_iterator, loop.iter, states)
         else:
             set_random_states(states)
