@@ -136,9 +136,10 @@ def no_pkg_resources(environment: Environment, module: str, found: re.Match) -> 
 
 
 def other_torchvision(environment: Environment, module: str, found: re.Match) -> Problem:
+    error = environment.attempts["torchvision"].error
     return Problem(
         f"torchvision {environment.version('torchvision')} does not load beside torch "
-        f"{environment.version('torch')} ({found[0]}); of this stack only mmpretrain needs it, "
+        f"{environment.version('torch')} ({error}); of this stack only mmpretrain needs it, "
         f"and then the build for the same torch.",
         "pip uninstall -y torchvision",
     )
@@ -191,7 +192,7 @@ FAILURES: dict[str, tuple[str, Callable[[Environment, str, re.Match], Problem | 
     other_mmcv=(r"(MMCV|MMEngine)==(\S+) is used but incompatible", other_mmcv),
     no_pkg_resources=(r"No module named 'pkg_resources'", no_pkg_resources),
     other_torchvision=(
-        r"operator torchvision::\w+ does not exist|(?<=^torchvision: ).*",
+        r"operator torchvision::\w+ does not exist|^torchvision: ",
         other_torchvision,
     ),
     missing=(r"No module named '(\w+)", missing),

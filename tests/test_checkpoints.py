@@ -172,7 +172,9 @@ def test_a_damaged_checkpoint_that_is_asked_for_is_refused(damage, words, tmp_pa
     damage(path)
     with pytest.raises(InputError) as refused:
         check_config(Config(dict(load_from=str(path))))
-    expect(("load_from=", "given.pth", words, "again"), str(refused.value))
+    sentence = str(refused.value)
+    expect(("load_from=", "given.pth", words), sentence)
+    assert any(advice in sentence for advice in ("again", "trusted", "another file"))
 
 
 @DAMAGED

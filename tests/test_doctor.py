@@ -154,7 +154,7 @@ CASES = [
     ),
     Case(
         "other_torchvision",
-        "torchvision 0.28.0 does not load beside torch 2.13.0 (operator torchvision::nms does not",
+        "torchvision 0.28.0 does not load beside torch 2.13.0 (RuntimeError: operator",
         "pip uninstall -y torchvision",
         {
             "torchvision.py": "raise RuntimeError('operator torchvision::nms does not exist')",

@@ -162,13 +162,13 @@ def test_a_checkpoint_from_the_middle_of_an_epoch_is_refused(tmp_path):
     trial = new_trial("seg", tmp_path)
     draws_everything(trial)
     by_epochs(trial)
-    trial.merge({"train_dataloader.batch_size": 1})
-    trial.cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)
-    trial.merge({"train_cfg.max_epochs": 2})
+    dataset = trial.cfg.train_dataloader.dataset
+    trial.cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=2, dataset=dataset)
+    trial.cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
+    trial.merge({"train_cfg.max_epochs": 1})
     trial.run("train")
-    trial.merge({"train_cfg.max_epochs": 4})
-    sentence = trial.refusal("train", "--resume", str(trial.work_dir / "iter_3.pth"))
-    expect(("iteration 3", "middle of an epoch of 2", "leave the hook out"), sentence)
+    sentence = trial.refusal("train", "--resume", str(trial.work_dir / "iter_1.pth"))
+    expect(("iteration 1", "middle of an epoch of", "leave the hook out"), sentence)
 
 
 def test_a_checkpoint_without_states_is_resumed_and_that_is_said(tmp_path):
