@@ -1,20 +1,6 @@
+_base_ = "./runtime.py"
 default_scope = "mmseg"
-# Lets Inferencers load what a Runner wrote: they open the checkpoint before they build the model.
-custom_imports = dict(imports=["mmdcls"])
-custom_hooks = [
-    dict(type="mmdcls.ClampPositions"),
-    dict(type="mmdcls.StopOnNonFinite"),
-    dict(type="mmdcls.PositionHealth"),
-]
-env_cfg = dict(
-    cudnn_benchmark=True,
-    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
-)
-vis_backends = [dict(type="LocalVisBackend")]
-visualizer = dict(type="SegLocalVisualizer", vis_backends=vis_backends, name="visualizer")
+env_cfg = dict(cudnn_benchmark=True)
+visualizer = dict(type="SegLocalVisualizer", vis_backends=_base_.vis_backends, name="visualizer")
 log_processor = dict(by_epoch=False)
-log_level = "INFO"
-load_from = None
-resume = False
 tta_model = dict(type="SegTTAModel")
