@@ -71,7 +71,7 @@ def trained(tmp_path_factory) -> nn.Module:
     assert hashlib.sha256(content).hexdigest() == SHA256
     model = mobilenet()
     model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
-    return model.features.eval()
+    return model.features.eval().double()
 
 
 def depthwise(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Conv2d]]:
@@ -84,7 +84,7 @@ def depthwise(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Conv2d]]:
 @pytest.mark.parametrize("kernel_size", [3, 7])
 @pytest.mark.parametrize("interpolation", [name for name in INTERPOLATIONS if name != "gaussian"])
 def test_nine_elements_compute_what_the_trained_kernels_do(trained, interpolation, kernel_size):
-    image = torch.randn(1, 3, 96, 96)
+    image = torch.randn(1, 3, 96, 96, dtype=torch.float64)
     replaced = []
     with torch.no_grad():
         expected = trained(image)
@@ -98,5 +98,5 @@ def test_nine_elements_compute_what_the_trained_kernels_do(trained, interpolatio
                 parent._modules[name] = conv
     assert len(replaced) == 17
     # Features end in ReLU6, so values lie between 0 and 6.
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     assert expected.max() > 1
