@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from torch import nn
+from torch import Tensor, nn
 
 from mmdcls.dcls import DclsNd, ElementPositions, position_limits
 
@@ -100,7 +100,7 @@ def moved(owner: ElementPositions) -> str:
 
 def draw_density(ax: Axes, owner: ElementPositions) -> AxesImage:
     """How many elements stand in each cell of the kernel, over all channels; logarithmic."""
-    rows, columns = owner.positions.detach().flatten(1).double().cpu().numpy()
+    rows, columns = array(owner.positions.flatten(1))
     left, right, bottom, top = limits(owner)
     height, width = owner.kernel_size
     ranges = [[top, bottom], [left, right]]
@@ -117,7 +117,12 @@ def dense_kernels(owner: ElementPositions) -> tuple[DclsNd, np.ndarray]:
     layers = [module for module in owner.modules() if isinstance(module, DclsNd)]
     layer = layers[-1]
     kernel = layer.kernel() if layer is owner else layer.kernel(owner.shares())
-    return layer, kernel.flatten(0, 1).float().cpu().numpy()
+    return layer, array(kernel.flatten(0, 1))
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """A copy: FSDP cannot free memory that numpy has seen."""
+    return tensor.detach().cpu().float().clone().numpy()
 
 
 def draw_kernel(
@@ -127,8 +132,8 @@ def draw_kernel(
     kernel = kernels[index]
     reach = np.abs(kernel).max() or 1.0
     ax.imshow(kernel, cmap="RdBu_r", vmin=-reach, vmax=reach, extent=limits(owner))
-    rows, columns = owner.positions.detach().flatten(1, 2)[:, index].float().cpu().numpy()
-    weights = layer.weight.detach().flatten(0, 1)[index].abs().float().cpu().numpy()
+    rows, columns = array(owner.positions.flatten(1, 2)[:, index])
+    weights = array(layer.weight.flatten(0, 1)[index].abs())
     sizes = 3 + 15 * weights / (weights.max() or 1.0)
     ax.scatter(columns, rows, s=sizes, facecolors="none", edgecolors="black", linewidths=0.6)
     cells_as_ticks(ax, owner)

@@ -4,11 +4,16 @@ import errno
 import os
 import re
 import traceback
+from inspect import signature
 
 from mmdcls.errors import InputError, TrainingError
 
 HERE = os.path.dirname(__file__) + os.sep
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# Class or function, as Python names it.
+WRONG_OPTIONS = re.compile(
+    r"^(\w+)(?:\.__init__)?\(\) (?:got an unexpected keyword|missing \d+ required)"
+)
 DIED = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: (.+?)\.|exited)"
 )
@@ -21,6 +26,8 @@ def sentence_of(error: BaseException) -> str | None:
         return str(error).rpartition("InputError: ")[2].strip()
     if isinstance(error, TrainingError) or is_refusal(error):
         return str(error)
+    if isinstance(error, TypeError) and (wrong := WRONG_OPTIONS.search(str(error))):
+        return wrong_options(error, wrong[1])
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         where = f" to {error.filename}" if error.filename else ""
         return (
@@ -31,6 +38,18 @@ def sentence_of(error: BaseException) -> str | None:
         # Where torch finds the process gone, the signal that took it is in the cause.
         known = died[2] or ((cause := DIED.search(str(error.__cause__))) and cause[2])
         return dead_worker(died[1], known)
+    return None
+
+
+def wrong_options(error: TypeError, name: str) -> str | None:
+    """For an option that a piece of ours does not know, or lacks."""
+    from mmdcls import registry
+
+    kinds = [item for item in vars(registry).values() if isinstance(item, registry.Registry)]
+    for piece in (kind.module_dict.get(name) for kind in kinds if kind.scope == "mmdcls"):
+        if piece is not None:
+            options = ", ".join(signature(piece).parameters)
+            return f"mmdcls.{name}: {error}; its options are {options or 'none'}."
     return None
 
 

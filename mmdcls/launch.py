@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from mmdcls.engine import (
     CheckInputs,
-    CheckpointHook,
     UnreadableFiles,
     check_config,
     check_layers,
@@ -127,11 +126,14 @@ class CheckingFlexibleRunner(Checked, FlexibleRunner):
         self.model_state = {k: v.to("meta") for k, v in self.model.state_dict().items()}
 
     def load_or_resume(self) -> None:
-        # Runner calls its hooks first, and ours chooses what to resume from.
-        for hook in self.hooks:
-            if isinstance(hook, CheckpointHook):
-                hook.before_run(self)
+        # As Runner does: CheckpointHook chooses what to resume from, and what EMAHook loads into
+        # must be there.
+        super().call_hook("before_run")
         super().load_or_resume()
+
+    def call_hook(self, name: str, **arguments) -> None:
+        if name != "before_run":  # which was called before loading
+            super().call_hook(name, **arguments)
 
 
 def run(cfg: Config, task: str) -> None:

@@ -11,6 +11,7 @@ import mmdcls  # noqa: F401  lets torch load what a Runner wrote
 from mmdcls.checkpoint.files import local_file, naming, read_torch
 from mmdcls.engine.check_checkpoint import misfits_of, refusal, some_of, weights_of
 from mmdcls.engine.check_config import check_scopes
+from mmdcls.engine.check_resume import fault_of_layers
 from mmdcls.errors import InputError
 
 # Serves the training only.
@@ -55,6 +56,8 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
             f"{source} is of a larger model: it has {len(more)} tensors that the config has no "
             f"place for ({some_of(more)}); {advice}."
         )
+    if fault := fault_of_layers(source, loaded, model, advice):
+        raise fault
     model.load_state_dict(given)
     meta = loaded.get("meta", {}).get("dataset_meta") or {}
     return Trained(cfg, model, {key: meta[key] for key in ("classes", "palette") if key in meta})

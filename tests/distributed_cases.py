@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from catalogue import CONFIGS, leaf_of
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, init_default_scope
@@ -119,10 +119,14 @@ def write_config(folder: Path) -> Path:
     load = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")]
     cfg.train_dataloader.dataset.pipeline = [*load, dict(type="PackSegInputs")]
     cfg.param_scheduler = cfg.param_scheduler[:1]
-    (health,) = (hook for hook in cfg.custom_hooks if hook.type == "mmdcls.PositionHealth")
-    health.update(interval=ITERATIONS, picture_interval=0)
+    health_of(cfg).update(interval=ITERATIONS, picture_interval=0)
     cfg.dump(folder / "small.py")
     return folder / "small.py"
+
+
+def health_of(cfg: Config) -> ConfigDict:
+    (health,) = (hook for hook in cfg.custom_hooks if hook.type == "mmdcls.PositionHealth")
+    return health
 
 
 def write_images(root: Path) -> None:
@@ -144,6 +148,8 @@ def case_config(config: Path, case: str, work_dir: Path, processes: int) -> Conf
     cfg.merge_from_dict(CASES[case])
     cfg.train_dataloader.batch_size //= processes
     cfg.work_dir = str(work_dir)
+    if "fsdp" in case:  # where what is drawn must be gathered, and given back
+        health_of(cfg).picture_interval = 5
     # Runners of one process share visualisers of one name.
     cfg.visualizer.name = f"{work_dir.parent.name}_{case}"
     return cfg

@@ -164,6 +164,12 @@ def test_frozen_sigma_stays_and_every_owner_has_its_own_floor(tmp_path):
     assert (net.others[1].stage.sigma == INTERPOLATIONS["gaussian"].initial_sigma).all()
 
 
+def test_two_schedules_of_one_model_are_refused(tmp_path):
+    hooks = [hook_of(end=2), hook_of(from_width=NARROW, to_width=0.3, begin=2, end=4)]
+    with pytest.raises(InputError, match="more than once"):
+        runner_of(Tiny(), tmp_path, hooks).train()
+
+
 def test_averages_are_of_the_widths_that_were_used(tmp_path):
     net = Tiny()
     ema = dict(type="EMAHook", momentum=0.25)

@@ -124,6 +124,17 @@ CONFIGS = [
         "det",
     ),
     Case(
+        "an option that a hook does not have",
+        set_to({"custom_hooks": [dict(type="mmdcls.Repulsion", wieght=1.0)]}),
+        ("mmdcls.Repulsion", "'wieght'", "its options are weight, begin"),
+    ),
+    Case(
+        "an option that a hook needs",
+        set_to({"custom_hooks": [dict(type="mmdcls.AnnealSigma", from_width=3.0, to_width=1.0)]}),
+        ("mmdcls.AnnealSigma", "missing", "'end'"),
+    ),
+    Case("a number for a checkpoint", set_to({"load_from": 3}), ("load_from=3", "as text")),
+    Case(
         "no checkpoint",
         set_to({"load_from": "nowhere.pth"}),
         ("load_from='nowhere.pth'", "no file", "name another"),

@@ -1,5 +1,6 @@
 """Data and checkpoints that cannot serve get one clear sentence and leave nothing behind."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from provocations import (
+    BACKBONE,
     INSTANCES,
     LABEL_MAP,
     LEAVES,
@@ -186,6 +188,79 @@ RESUMES = [
         "weights only", lambda t: weights(t)["state_dict"], ("weights only", "load_from")
     ),
 ]
+
+
+# What is changed between a run and its resumption.
+CHANGES = [
+    Case(
+        "another optimiser",
+        set_to({"optim_wrapper.optimizer": dict(_delete_=True, type="AdamW", lr=0.1)}),
+        ("state of another optimiser", "it has no", "betas", "load_from"),
+    ),
+    Case(
+        "other groups",
+        set_to({"optim_wrapper.constructor": "mmdcls.DclsOptimWrapperConstructor"}),
+        ("another optimiser", "1 groups of parameters, and the config makes", "load_from"),
+    ),
+    Case(
+        "another kernel size",
+        set_to({f"{BACKBONE}.kernel_size": 9}),
+        ("trained with kernel_size=(17, 17)", "backbone.stages.0, which has (9, 9)", "config"),
+    ),
+    Case(
+        "another interpolation",
+        set_to({f"{BACKBONE}.interpolation": "bilinear_normalized"}),
+        ("interpolation='bilinear' at backbone.stages.0", "and 'bilinear_normalized'"),
+    ),
+    Case(
+        "without the optimiser",
+        lambda trial: save_again(trial, lambda content: content.pop("optimizer")),
+        ("iter_1.pth was saved without the state of the optimiser", "load_from"),
+    ),
+]
+
+
+def save_again(trial: Trial, change: Callable[[dict], object]) -> None:
+    path = trial.work_dir / "iter_1.pth"
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Path:
+    """The folder of a run of one iteration."""
+    trial = new_trial("seg", tmp_path_factory.mktemp("begun"))
+    trial.run("train")
+    return trial.folder
+
+
+@pytest.fixture
+def resumed(begun: Path, tmp_path: Path) -> Trial:
+    trial = new_trial("seg", tmp_path)
+    shutil.copytree(begun / "work", trial.work_dir)
+    trial.merge({"train_cfg.max_iters": 2})
+    return trial
+
+
+@pytest.mark.parametrize("case", CHANGES, ids=str)
+def test_resuming_is_refused_where_what_was_saved_would_not_go_on(case: Case, resumed: Trial):
+    case.provoke(resumed)
+    checkpoint = str(resumed.work_dir / "iter_1.pth")
+    expect(case.words, resumed.refusal("train", "--resume", checkpoint))
+    assert not (resumed.work_dir / "iter_2.pth").exists()
+
+
+def test_a_test_with_kernels_of_another_size_is_refused(resumed: Trial):
+    resumed.merge({f"{BACKBONE}.kernel_size": 9})
+    sentence = resumed.refusal("test", str(resumed.work_dir / "iter_1.pth"))
+    expect(("trained with kernel_size=(17, 17)", "(9, 9)"), sentence)
+
+
+def test_a_rate_that_a_resumed_optimiser_does_not_take_up_is_said(resumed: Trial, capfd):
+    resumed.merge({"optim_wrapper.optimizer.lr": 0.7})
+    resumed.run("train", "--resume")
+    assert "a resumed optimiser keeps its own" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("case", FILES, ids=str)

@@ -35,6 +35,16 @@ def cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def flip(path: Path) -> None:
+    """In the weights, where nothing but the checksum tells."""
+    with zipfile.ZipFile(path) as archive:
+        (part,) = (part for part in archive.infolist() if part.filename.endswith("data/0"))
+    content, start = bytearray(path.read_bytes()), part.header_offset
+    lengths = (int.from_bytes(content[start + at : start + at + 2], "little") for at in (26, 28))
+    content[start + 30 + sum(lengths)] ^= 1
+    path.write_bytes(content)
+
+
 def other_zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "nothing of torch")
@@ -53,6 +63,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "text": (lambda path: path.write_text("version https://git-lfs"), "is no checkpoint of torch"),
     "zip of others": (other_zip, "is no checkpoint of torch"),
     "pickle of others": (lambda path: path.write_bytes(pickle.dumps([1])), "no checkpoint"),
+    "a flipped bit": (flip, "is damaged ("),
     "code": (lambda path: torch.save(dict(a=Code()), path), "holds more than weights ("),
     "tensor": (lambda path: torch.save(torch.zeros(3), path), "holds a Tensor and no weights"),
 }
@@ -195,6 +206,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(damage, words, t
         ("iter_4.pth", (), 4),
         ("iter_4.pth", (6,), 6),  # killed before it was marked
         ("", (), 6),  # the mark itself is damaged
+        (b"\0\0\0\0", (), 6),  # as after a power cut
+        (b"\xff\xfe\x80", (), 6),
+        ("notes", (), 6),
         (None, (), 6),
         ("iter_5.pth", (), 4),  # its file is gone; the higher one is of an earlier run
         ("elsewhere/iter_4.pth", (), 4),  # the folder was moved
@@ -208,7 +222,8 @@ def test_what_is_resumed_from(marked, later, chosen, tmp_path):
     torch.save(STRANGER, tmp_path / "best_mIoU_iter_8.pth")
     if marked is not None:
         marker = tmp_path / "last_checkpoint"
-        marker.write_text(marked and str(tmp_path / marked))
+        is_text = isinstance(marked, str)
+        marker.write_bytes(os.fsencode(tmp_path / marked) if is_text and marked else marked or b"")
         os.utime(marker, (2, 2))
     assert newest_whole(tmp_path, TEMPLATE) == (
         tmp_path / TEMPLATE.format(chosen),
@@ -223,8 +238,8 @@ def test_resuming_says_what_is_passed_over_and_goes_on_from_the_one_before(trial
     part_of(work_dir / "iter_4.pth").write_bytes(b"half of it")
     train_to(trial, 4, "--resume")
     log = log_of(trial)
-    assert f"{work_dir}/iter_3.pth is only a part of a checkpoint and is passed over" in log
-    assert f"{work_dir}/iter_2.pth holds weights only and is passed over" in log
+    assert f"{work_dir}/iter_3.pth is passed over: it is only a part of a checkpoint." in log
+    assert f"{work_dir}/iter_2.pth is passed over: it holds weights only." in log
     assert "resumed epoch: 0, iter: 1" in log
     assert iterations_in(work_dir) == {1, 2, 3, 4}
     assert not list(work_dir.glob(".*.part"))
@@ -234,9 +249,10 @@ def test_resuming_with_nothing_to_resume_from_starts_and_says_so(tmp_path):
     trial = new_trial("seg", tmp_path)
     trial.work_dir.mkdir()
     (trial.work_dir / "iter_7.pth").touch()
+    (trial.work_dir / "last_checkpoint").write_text(str(trial.work_dir / "iter_7.pth"))
     train_to(trial, 1, "--resume")
     log = log_of(trial)
-    assert "iter_7.pth is empty and is passed over" in log
+    assert "iter_7.pth is passed over: it is empty." in log
     assert f"no checkpoint to resume from in {trial.work_dir}: training starts" in log
     assert read_torch(trial.work_dir / "iter_1.pth")["meta"]["iter"] == 1
 

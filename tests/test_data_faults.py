@@ -5,11 +5,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.registry import TRANSFORMS
 from provocations import LABEL_MAP, TRAINING_IMAGE, Trial, cut, expect, new_trial
-from torch.utils.data import get_worker_info
+from torch.utils.data import TensorDataset, get_worker_info
 
 from mmdcls.engine import UnreadableFiles
+from mmdcls.errors import InputError
 from mmdcls.failures import sentence_of
 
 ITERATIONS = 4
@@ -105,6 +107,11 @@ def test_the_policy_to_stop_is_that_without_the_hook(tmp_path):
     trial.cfg.custom_hooks[0].policy = "stop"
     cut(TRAINING_IMAGE["seg"], 99)(trial)
     expect(("1.jpg cannot be read", "replace it"), trial.refusal("train"))
+
+
+def test_a_data_set_that_has_no_pipeline_cannot_be_skipped_in():
+    with pytest.raises(InputError, match="cannot skip in TensorDataset, which has no pipeline"):
+        UnreadableFiles(policy="skip").prepare(TensorDataset(torch.zeros(2)))
 
 
 @pytest.mark.parametrize("wrong", [dict(policy="ignore"), dict(interval=0), dict(interval=1.5)])

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +14,13 @@ import distributed_cases as cases
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmdcls import launch
-from mmdcls.engine import Repulsion
+from mmdcls.engine import CheckInputs, FSDPStrategy, Repulsion
 from mmdcls.errors import InputError
 from mmdcls.launch import build_runner
 
@@ -248,12 +250,30 @@ def test_only_the_first_process_takes_files_back(rank, tmp_path, monkeypatch):
     assert (tmp_path / "work").exists() == (rank == 1)
 
 
-def test_repulsion_of_cut_positions_is_refused():
+@pytest.fixture
+def cut_model() -> Iterator[FullyShardedDataParallel]:
     store = torch.distributed.HashStore()
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
-        model = FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu"))
-        with pytest.raises(InputError, match="FSDP cuts them up"):
-            Repulsion().before_train(SimpleNamespace(model=model))
+        yield FullyShardedDataParallel(nn.Linear(2, 2), device_id=torch.device("cpu"))
     finally:
         torch.distributed.destroy_process_group()
+
+
+def test_repulsion_of_cut_positions_is_refused(cut_model):
+    with pytest.raises(InputError, match="FSDP cuts them up"):
+        Repulsion().before_train(SimpleNamespace(model=cut_model))
+
+
+def test_averages_of_cut_parameters_are_refused(cut_model):
+    with pytest.raises(InputError, match="EMAHook cannot copy a model that FSDP has cut"):
+        CheckInputs().before_run(SimpleNamespace(model=cut_model, hooks=[EMAHook()]))
+
+
+def test_an_optimiser_of_cut_parameters_that_keeps_no_state_has_its_groups(cut_model):
+    strategy = FSDPStrategy.__new__(FSDPStrategy)
+    optimizer = torch.optim.SGD(cut_model.parameters(), lr=0.1)
+    strategy.model = cut_model
+    strategy.optim_wrapper = SimpleNamespace(optimizer=optimizer, base_param_settings=None)
+    found = strategy.optim_state_dict()
+    assert found["state"] == {} and found["param_groups"][0]["lr"] == 0.1

@@ -41,6 +41,18 @@ def test_bad_input_gets_a_sentence_and_leaves_no_files(case: Case, tmp_path: Pat
     assert not trial.work_dir.exists()
 
 
+def test_averages_are_resumed(tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    FLEXIBLE(trial)
+    trial.cfg.custom_hooks = [dict(type="EMAHook")]
+    trial.run("train")
+    trial.merge({"train_cfg.max_iters": 3})
+    trial.run("train", "--resume")
+    checkpoint = torch.load(trial.work_dir / "iter_3.pth", weights_only=True)
+    # mmengine saves the average as the model, and the model's last step as the average.
+    assert checkpoint["ema_state_dict"]["steps"] == 3
+
+
 def test_training_resumes_from_the_newest_whole_checkpoint(tmp_path: Path):
     trial = new_trial("seg", tmp_path)
     FLEXIBLE(trial)

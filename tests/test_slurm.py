@@ -82,6 +82,12 @@ def test_a_test_job_has_its_checkpoint(slurm):
     assert given[-6:] == [script, "config.py", "c.pth", "--launcher", "slurm", "--tta"]
 
 
+@pytest.mark.parametrize("script", sorted((ROOT / "tools").glob("*.sh")), ids=lambda p: p.name)
+def test_a_script_without_its_arguments_says_what_they_are(script):
+    found = subprocess.run(["bash", script, "one"], capture_output=True, text=True)
+    assert found.returncode != 0 and f"usage: {script.name} " in found.stderr
+
+
 def test_two_tasks_train_together(slurm, tmp_path):
     cfg = cases.case_config(cases.write_config(tmp_path), "flexible", tmp_path / "work", 2)
     cfg.train_cfg.max_iters = 2

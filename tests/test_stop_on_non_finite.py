@@ -104,6 +104,17 @@ def test_of_gradients_that_are_all_spoiled_the_one_computed_first_is_named(tmp_p
         runner.train()
 
 
+@VALUES
+@PARAMETERS
+def test_a_model_that_is_not_finite_from_the_start_is_named(tmp_path, name, value):
+    runner = new_runner(tmp_path)
+    with torch.no_grad():
+        runner.model.get_parameter(f"backbone.{name}").view(-1)[0] = value
+    found = f"Before training .* {KINDS[value]} in backbone.{name}:"
+    with pytest.raises(TrainingError, match=found):
+        runner.train()
+
+
 def test_no_checkpoint_has_what_stopped_the_training(tmp_path):
     runner = new_runner(tmp_path, SPOILED)
     with pytest.raises(TrainingError):

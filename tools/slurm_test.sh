@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]; variables as in slurm_train.sh.
 set -euo pipefail
+: "${4:?usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]}"
 GPUS="${GPUS:-8}"
 per_node="${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}"
 # shellcheck disable=SC2086  # SRUN_ARGS are several words.

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 
@@ -91,6 +92,8 @@ def read_torch(path: str | Path) -> Mapping:
         raise Unreadable("is only a part of a checkpoint")
     if not is_zip and start[:1] != PICKLE:
         raise Unreadable("is no checkpoint of torch")
+    if is_zip and (part := damaged_part(path)):
+        raise Unreadable(f"is damaged ({part})")
     try:
         # The published trainers keep their arguments beside the weights; a Namespace holds values
         # and runs nothing.
@@ -105,6 +108,15 @@ def read_torch(path: str | Path) -> Mapping:
     return content
 
 
+def damaged_part(path: str | Path) -> str | None:
+    """The first part of a zip file whose checksum is wrong; torch does not look."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except zipfile.BadZipFile as error:
+        return str(error)
+
+
 def fault_of(error: Exception) -> Unreadable:
     text = " ".join(str(error).split())
     if code := CODE.search(text):
@@ -113,9 +125,10 @@ def fault_of(error: Exception) -> Unreadable:
             f"it",
             "have its state_dict alone saved, where the file is trusted",
         )
-    return Unreadable(
-        f"is no checkpoint of torch, or a damaged one ({text[:80] or type(error).__name__})"
-    )
+    # torch explains its rules before it says what it met.
+    reason = text.rpartition("WeightsUnpickler error: ")[2]
+    reason = shorten(reason, 80, placeholder=" ...") or type(error).__name__
+    return Unreadable(f"is no checkpoint of torch, or a damaged one ({reason})")
 
 
 def read_safetensors(path: Path) -> Mapping:

@@ -69,6 +69,11 @@ class AnnealSigma(Hook):
 
     def before_train(self, runner: Runner) -> None:
         check_span("mmdcls.AnnealSigma", runner, self.by_epoch)
+        if sum(isinstance(hook, AnnealSigma) for hook in runner.hooks) > 1:
+            raise InputError(
+                "custom_hooks has mmdcls.AnnealSigma more than once, and each would undo the "
+                "other, for it holds the width before its span and after it; keep one."
+            )
         owners = owners_for("mmdcls.AnnealSigma", runner.model)
         owners = {
             name: owner

@@ -117,9 +117,11 @@ def check_annotations(where: str, node: dict) -> None:
 def check_path(
     where: str, value: str | None, is_there: Callable[[str], bool], root: str = ""
 ) -> None:
+    kind = "folder" if is_there is os.path.isdir else "file"
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{where}={value!r} must be the path of a {kind}, as text.")
     if not value or "://" in value or "://" in root or is_there(os.path.join(root, value)):
         return
-    kind = "folder" if is_there is os.path.isdir else "file"
     found = os.path.abspath(os.path.join(root, value))
     # Flags and arguments of their own give load_from as well.
     advice = f"give its place by --cfg-options {where}=PATH" if "." in where else "name another"

@@ -1,4 +1,4 @@
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from mmdcls.checkpoint.load import is_foreign, weights_for
@@ -8,6 +8,7 @@ from mmdcls.registry import HOOKS
 
 from .check_checkpoint import is_stranger, refusal, unwrapped, weights_of
 from .check_data import check_labels
+from .check_resume import KEY, check_optimizer, fault_of_layers, layers_of
 from .fsdp import is_cut
 
 
@@ -16,8 +17,9 @@ class CheckInputs(Hook):
     """Refuse labels that the model has no class for, and checkpoints of another model.
 
     A checkpoint in a layout of others that is known (docs/weights.md) is turned into ours first.
-    To resume or to test, all of the model must be in the checkpoint; the auxiliary head only to
-    resume. For load_from in training, half of the backbone must be.
+    To resume or to test, all of the model must be in the checkpoint, with the kernel sizes and
+    interpolations of its training; the auxiliary head and the same optimiser only to resume. For
+    load_from in training, half of the backbone must be.
     """
 
     priority = "VERY_HIGH"
@@ -25,6 +27,16 @@ class CheckInputs(Hook):
     def __init__(self) -> None:
         self.incomplete: InputError | None = None
         self.worked = False  # whether an iteration of training or testing came to its end
+
+    def before_run(self, runner: Runner) -> None:
+        if is_cut(runner.model) and any(isinstance(hook, EMAHook) for hook in runner.hooks):
+            raise InputError(
+                "EMAHook cannot copy a model that FSDP has cut up; take it out of custom_hooks, or "
+                "train without FSDP."
+            )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint.setdefault("meta", {})[KEY] = layers_of(unwrapped(runner.model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = unwrapped(runner.model)
@@ -48,8 +60,15 @@ class CheckInputs(Hook):
                 raise InputError(
                     f"{source} holds weights only; use it as load_from, not to resume."
                 )
+            check_optimizer(source, checkpoint, runner)
+        advice = "use it with the config it was trained with"
         if is_stranger(given, wanted):
-            raise refusal(source, given, wanted, "use it with the config it was trained with")
+            raise refusal(source, given, wanted, advice)
+        if fault := fault_of_layers(source, checkpoint, model, advice):
+            if runner.cfg.get("resume"):
+                raise fault
+            runner.logger.warning(str(fault))
+            self.incomplete = fault
         needed = {k: v for k, v in wanted.items() if not k.startswith("auxiliary_head.")}
         if misfits_of(given, needed):
             advice = "test with the config it was trained with"

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as MmengineCheckpointHook
 from mmengine.runner import Runner
 
+from mmdcls.dcls.arguments import check_flag, check_text, check_whole
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 
@@ -21,6 +23,19 @@ from .whole_checkpoint import (
     remove_parts,
     write_whole,
 )
+
+# Its last parameter stands for options that no runner takes.
+OPTIONS = {
+    name: parameter
+    for name, parameter in signature(MmengineCheckpointHook).parameters.items()
+    if parameter.kind is not Parameter.VAR_KEYWORD
+}
+
+
+def check_texts(name: str, value: object) -> None:
+    for text in value if isinstance(value, (list, tuple)) else [value]:
+        if text is not None:
+            check_text(name, text, "or a list of texts, or None")
 
 
 class LateRemoval:
@@ -77,8 +92,30 @@ class CheckpointHook(MmengineCheckpointHook):
     write a folder, save as in mmengine.
 
     Raises InputError when a checkpoint cannot be written, and when all to resume from are of
-    another model.
+    another model; ValueError for options, of which mmengine would find some wrong only when it
+    saves.
     """
+
+    def __init__(self, **options) -> None:
+        if unknown := [name for name in options if name not in OPTIONS]:
+            raise ValueError(
+                f"mmdcls.CheckpointHook has no option {unknown[0]!r}; it has {', '.join(OPTIONS)}"
+            )
+        given = {name: options.get(name, OPTIONS[name].default) for name in OPTIONS}
+        for name, least in dict(interval=-1, max_keep_ckpts=-1, save_begin=0).items():
+            check_whole(name, given[name], least)
+        for name in ("by_epoch", "save_optimizer", "save_param_scheduler", "save_last"):
+            check_flag(name, given[name])
+        for name in ("save_best", "rule", "published_keys"):
+            check_texts(name, given[name])
+        if given["out_dir"] is not None:
+            check_text("out_dir", str(given["out_dir"]) or None, "the path of a folder")
+        template = given["filename_tmpl"]
+        if template is not None and not (isinstance(template, str) and template.count("{}") == 1):
+            raise ValueError(
+                f"filename_tmpl={template!r} must be text with one {{}} for the number of the step"
+            )
+        super().__init__(**options)
 
     def before_run(self, runner: Runner) -> None:
         if runner._resume is True and runner._load_from is None and is_local(runner.work_dir):
@@ -102,8 +139,10 @@ class CheckpointHook(MmengineCheckpointHook):
         if path is None and strangers:
             raise strangers[0]
         for other, fault in passed_over.items():
-            runner.logger.warning(f"The checkpoint {other} {fault} and is passed over.")
+            runner.logger.warning(f"The checkpoint {other} is passed over: it {fault}.")
         if path is None:
+            # mmengine would follow the mark.
+            runner._resume = False
             runner.logger.warning(
                 f"There is no checkpoint to resume from in {runner.work_dir}: training starts from "
                 f"the beginning."

@@ -77,15 +77,18 @@ class FSDPStrategy(MMEngineFSDPStrategy):
         own = optimizer.state_dict()
         kinds = all_gather_object({kind for state in own["state"].values() for kind in state})
         whole: dict = {}
-        for kind in sorted(set().union(*kinds)):
-            states = {key: {kind: state[kind]} for key, state in own["state"].items()}
+        # An optimiser without state, such as plain SGD, has groups all the same.
+        for kind in sorted(set().union(*kinds)) or (None,):
+            states = {
+                key: {kind: state[kind]} for key, state in own["state"].items() if kind in state
+            }
             part = FullyShardedDataParallel.optim_state_dict(
                 self.model, optimizer, dict(own, state=states)
             )
             # Only the first process gets anything.
+            kept = whole.setdefault("state", {})
             for name, state in part.get("state", {}).items():
-                kept = whole.setdefault("state", {}).setdefault(name, {})
-                kept.update(deepcopy(state))
+                kept.setdefault(name, {}).update(deepcopy(state))
             whole["param_groups"] = part.get("param_groups", [])
         return whole | dict(base_param_settings=self.optim_wrapper.base_param_settings)
 

@@ -13,6 +13,6 @@ def check_span(piece: str, runner: Runner, by_epoch: bool) -> None:
     """Raises InputError where epochs are to be counted and there are none."""
     if by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
         raise InputError(
-            f"{piece} has by_epoch=True, and IterBasedTrainLoop knows no epochs; give its begin "
-            f"and end in iterations, with by_epoch=False."
+            f"{piece} has by_epoch=True, and IterBasedTrainLoop knows no epochs; count in "
+            f"iterations, with by_epoch=False."
         )

@@ -36,6 +36,14 @@ class StopOnNonFinite(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.parameters = dcls_parameters(unwrapped(runner.model))
+        # From these, all gradients would have it.
+        for name, parameter in self.parameters.items():
+            value = largest(parameter)
+            if not value.isfinite():
+                raise TrainingError(
+                    f"Before training there is {kind_of(value)} in {name}: start from another "
+                    f"checkpoint."
+                )
         for name, parameter in self.parameters.items():
             if parameter.requires_grad:
                 hook = self.look_at_gradient(name)
@@ -92,10 +100,13 @@ def is_scaled_up(optim_wrapper: OptimWrapper | OptimWrapperDict) -> bool:
     return any(scaler.get_scale() >= 1 for scaler in scalers)
 
 
+def kind_of(value: Tensor) -> str:
+    return "a NaN" if value.isnan() else "an infinity"
+
+
 def refusal(runner: Runner, what: str, value: Tensor) -> TrainingError:
-    kind = "NaN" if value.isnan() else "infinity"
     return TrainingError(
-        f"In iteration {runner.iter + 1} there is a {kind} in {what}, and training stops: resume "
-        f"from an earlier checkpoint with a lower rate, with optim_wrapper.clip_grad, or without "
-        f"mixed precision."
+        f"In iteration {runner.iter + 1} there is {kind_of(value)} in {what}, and training stops: "
+        f"resume from an earlier checkpoint with a lower rate, with optim_wrapper.clip_grad, or "
+        f"without mixed precision."
     )

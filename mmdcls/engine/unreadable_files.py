@@ -34,7 +34,13 @@ class UnreadableFiles(Hook):
         """Set what a watched data set does; to be called before worker processes copy it."""
         self.prepared = True
         for part in parts_of(dataset):
-            if self.policy == "skip" and isinstance(part.pipeline, NamingPipeline):
+            if self.policy == "skip":
+                if not isinstance(getattr(part, "pipeline", None), NamingPipeline):
+                    raise InputError(
+                        f"mmdcls.UnreadableFiles cannot skip in {type(part).__name__}, which has "
+                        f"no pipeline that loads its files; use policy='stop', or a data set of "
+                        f"mmengine."
+                    )
                 part.pipeline.skip_in(len(part))
 
     def before_train(self, runner: Runner) -> None:
@@ -59,7 +65,7 @@ class UnreadableFiles(Hook):
     def report(self, runner: Runner) -> None:
         total, new = 0, []
         for part in parts_of(runner.train_dataloader.dataset):
-            skipped = getattr(part.pipeline, "skipped", None)
+            skipped = getattr(getattr(part, "pipeline", None), "skipped", None)
             if skipped is None:
                 continue
             total += int(skipped.sum())

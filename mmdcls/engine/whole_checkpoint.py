@@ -47,19 +47,19 @@ def candidates(folder: Path, template: str) -> Iterator[Path]:
     """The checkpoints to resume from, newest first: from the marked one on, what came before it.
 
     One that was written after the mark is newer: the run was killed between the two. Others with a
-    higher number are left from an earlier run.
+    higher number are left from an earlier run. A mark that names no checkpoint counts for nothing.
 
     template: the name of a checkpoint, with {} for its number.
     """
     number = re.compile(re.escape(template).replace(r"\{\}", r"(\d+)"))
     marker = folder / MARKER
-    marked = Path(marker.read_text().strip() or MARKER) if marker.is_file() else None
+    marked = marked_by(marker)
     if marked is not None:
         folder = marked.parent if marked.is_file() else folder
         marked = folder / marked.name
     found = [path for path in folder.glob("*") if number.fullmatch(path.name)]
     found.sort(key=lambda path: int(number.fullmatch(path.name)[1]), reverse=True)
-    if marked is None or marked.name == MARKER:
+    if marked is None or not (number.fullmatch(marked.name) or marked.is_file()):
         yield from found
         return
     mark = number.fullmatch(marked.name)
@@ -72,6 +72,14 @@ def candidates(folder: Path, template: str) -> Iterator[Path]:
     for path in found:
         if int(number.fullmatch(path.name)[1]) < limit:
             yield path
+
+
+def marked_by(marker: Path) -> Path | None:
+    if not marker.is_file():
+        return None
+    # A power cut can leave anything in it.
+    text = marker.read_bytes().decode(errors="replace").strip("\0 \n")
+    return Path(text) if text and "\0" not in text else None
 
 
 def newest_whole(
