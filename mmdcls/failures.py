@@ -10,6 +10,15 @@ from mmdcls.errors import InputError, TrainingError
 
 HERE = os.path.dirname(__file__) + os.sep
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_PLACE = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 # Class or function, as Python names it.
 WRONG_OPTIONS = re.compile(
     r"^(\w+)(?:\.__init__)?\(\) (?:got an unexpected keyword|missing \d+ required)"
@@ -34,6 +43,8 @@ def sentence_of(error: BaseException) -> str | None:
             f"There is no room left on the disk to write{where} ({error.strerror}); the last whole "
             f"checkpoint is kept: make room, and train on with --resume."
         )
+    if isinstance(error, OSError) and error.errno in NO_PLACE and error.filename:
+        return f"{error.filename} cannot be used ({error.strerror}); name another place."
     if isinstance(error, RuntimeError) and (died := DIED.search(str(error))):
         # Where torch finds the process gone, the signal that took it is in the cause.
         known = died[2] or ((cause := DIED.search(str(error.__cause__))) and cause[2])

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import mmcv
 import mmengine
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
@@ -24,6 +25,7 @@ from mmdcls.engine.check_data import fault_of
 from mmdcls.errors import InputError
 from mmdcls.trained import load_trained
 
+ENDS = (".json", ".png", "_drawn.jpg")
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -45,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def predict(parsed: argparse.Namespace) -> None:
-    images = images_in(parsed.paths)
+    images = images_in(parsed.paths, parsed.out)
     if parsed.out.exists() and not parsed.out.is_dir():
         raise InputError(f"{parsed.out} is a file; give --out a folder.")
+    check_device(parsed.device)
     # Refuses what an Inferencer would load as far as names and shapes agree.
     cfg = load_trained(parsed.config, parsed.checkpoint, parsed.cfg_options).cfg
     inferencer = inferencer_of(cfg, str(local_file(parsed.checkpoint)), parsed.device)
@@ -57,31 +60,48 @@ def predict(parsed: argparse.Namespace) -> None:
     sys.stdout.write(f"\nwrote {len(images)} pictures and predictions to {parsed.out}\n")
 
 
-def images_in(paths: Sequence[Path]) -> dict[Path, Path]:
-    """Every image, and its place below the output folder, without suffix.
+def check_device(device: str | None) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"--device {device} cannot be used ({reason}); leave it out.") from error
 
-    Raises InputError for what is not there, for folders without images, for images that cannot be
-    read, and for two of one name.
+
+def images_in(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Every image, and its place below the output folder, without suffix where that is enough.
+
+    What lies in the output folder is not looked at. Raises InputError for what is not there, for
+    folders without images, for images that cannot be read, for two of one name, and for images that
+    would be written over.
     """
     found = {}
     for path in paths:
         if not path.exists():
             raise InputError(f"There is no image or folder {path}; give the path of one.")
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if path.resolve() != out.resolve():
+            inside = [p for p in inside if out.resolve() not in p.resolve().parents]
         if path.is_dir() and not inside:
             raise InputError(
                 f"In the folder {path} is no image; their names must end in {', '.join(SUFFIXES)}."
             )
         for image in inside if path.is_dir() else [path]:
             place = image.relative_to(path) if path.is_dir() else Path(image.name)
-            found.setdefault(image, place.with_suffix(""))
-    places = list(found.values())
+            found.setdefault(image, place)
+    bare = [place.with_suffix("") for place in found.values()]
+    for image, place in found.items():
+        if bare.count(place.with_suffix("")) == 1:
+            found[image] = place.with_suffix("")
+    places, given = list(found.values()), {image.resolve() for image in found}
     for image, place in found.items():
         if places.count(place) > 1:
             raise InputError(
                 f"{image} and another image would both be written as {place}; give the folder "
                 f"that both are in, or predict them one after the other with --out."
             )
+        if any((out / f"{place}{end}").resolve() in given for end in ENDS):
+            raise InputError(f"{image} would be written over an image; give --out another folder.")
         if fault := fault_of(str(image)):
             raise InputError(f"The image {image} {fault}, or leave it out.")
     return found

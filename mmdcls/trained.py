@@ -9,6 +9,8 @@ from torch import nn
 
 import mmdcls  # noqa: F401  lets torch load what a Runner wrote
 from mmdcls.checkpoint.files import local_file, naming, read_torch
+from mmdcls.checkpoint.load import is_foreign
+from mmdcls.checkpoint.misfits import check_finite
 from mmdcls.engine.check_checkpoint import misfits_of, refusal, some_of, weights_of
 from mmdcls.engine.check_config import check_scopes
 from mmdcls.engine.check_resume import fault_of_layers
@@ -28,7 +30,12 @@ def read_config(path: str, options: dict | None = None) -> Config:
     """Raises InputError for a file that is not there, and for names without their scope."""
     if not os.path.isfile(path):
         raise InputError(f"There is no config {path}; give the path of a config file.")
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path} is not a config ({error}); give a config file.") from error
+    if not isinstance(cfg.get("model"), dict):
+        raise InputError(f"The config {path} has no model; give the config of a model.")
     cfg.merge_from_dict(options or {})
     check_scopes(cfg)
     init_default_scope(cfg.get("default_scope", "mmengine"))
@@ -46,6 +53,11 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
         loaded = read_torch(file)
     parts = {key: value for key, value in cfg.model.items() if key != AUXILIARY}
     model = MODELS.build(parts).eval()
+    if is_foreign(model, loaded):
+        raise InputError(
+            f"The checkpoint {checkpoint} is in the layout of others; turn it into one of ours "
+            f"with `mmdcls convert {checkpoint} NEW_FILE --config {config}`, and take that."
+        )
     given, wanted = weights_of(loaded), model.state_dict()
     given = {name: value for name, value in given.items() if not name.startswith(f"{AUXILIARY}.")}
     source, advice = f"The checkpoint {checkpoint}", "give the config it was trained with"
@@ -58,6 +70,7 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
         )
     if fault := fault_of_layers(source, loaded, model, advice):
         raise fault
+    check_finite(source, given)
     model.load_state_dict(given)
     meta = loaded.get("meta", {}).get("dataset_meta") or {}
     return Trained(cfg, model, {key: meta[key] for key in ("classes", "palette") if key in meta})

@@ -87,6 +87,15 @@ def test_a_leaf_reads_back_from_its_dump(leaf, tmp_path):
 
 
 @every_leaf
+def test_pretrained_weights_are_given_in_one_line(leaf, tmp_path):
+    init = 'dict(type="mmdcls.Pretrained", checkpoint="x.pth")'
+    line = f"model = dict(backbone=dict(init_cfg={init}))"
+    (tmp_path / "mine.py").write_text(f"_base_ = {str(leaf)!r}\n{line}\n")
+    cfg = Config.fromfile(tmp_path / "mine.py")
+    assert cfg.model.backbone.init_cfg.to_dict() == eval(init)
+
+
+@every_leaf
 def test_our_types_have_our_prefix_and_exist(leaf):
     cfg = load(leaf)
     ours = [item for item in vars(registry).values() if isinstance(item, Registry)]

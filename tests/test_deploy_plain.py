@@ -13,6 +13,7 @@ from without import run_without
 from mmdcls.dcls import ElementPositions
 from mmdcls.deploy import command, exporting
 from mmdcls.deploy.graphs import graph_of
+from mmdcls.errors import InputError
 from mmdcls.trained import load_trained
 
 SEGMENTOR = leaf_of("upernet", "tiny_")
@@ -82,9 +83,8 @@ def test_a_resnet_of_small_kernels_becomes_the_plain_resnet(size, tmp_path):
 
 def test_a_kernel_larger_than_the_plain_one_is_named(tmp_path):
     files = moved(write_resnet(tmp_path, dcls_kernel_size=7), reach=2.9)
-    with pytest.raises(
-        SystemExit, match=r"backbone\.stem\.0 needs 7 x 7 cells, and the plain .* 3 x 3"
-    ):
+    sentence = r"backbone\.stem\.0 needs 7 x 7 cells, and the plain .* 3 x 3"
+    with pytest.raises(InputError, match=sentence):
         command.main([*files, str(tmp_path / "out"), "--formats", "plain"])
     assert not (tmp_path / "out").exists()
 

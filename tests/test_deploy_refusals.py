@@ -1,5 +1,6 @@
 """What cannot be deployed or predicted gets one sentence, and leaves nothing behind."""
 
+import math
 from pathlib import Path
 
 import cv2
@@ -85,6 +86,41 @@ def test_onnx_without_its_packages(files, tmp_path, monkeypatch):
     assert "install mmdcls[deploy]" in refusal_of("deploy", *files, tmp_path / "out")
 
 
+def test_predictions_are_never_written_over_the_images(files, tmp_path):
+    image = tmp_path / "a.png"
+    cv2.imwrite(str(image), np.zeros((64, 64, 3), np.uint8))
+    before = image.read_bytes()
+    assert "written over an image" in refusal_of("predict", *files, image, "--out", tmp_path)
+    assert image.read_bytes() == before
+
+
+def test_layouts_of_others_are_sent_to_convert(files, tmp_path):
+    theirs = str(tmp_path / "theirs.pth")
+    options = ["--config", str(files.config), "--to", "published"]
+    cli.main(["convert", str(files.checkpoint), theirs, *options])
+    sentence = refusal_of("deploy", files.config, theirs, tmp_path / "out")
+    assert f"mmdcls convert {theirs} NEW_FILE --config {files.config}" in sentence
+
+
+def test_weights_that_are_not_finite_are_named(files, tmp_path):
+    name = "decode_head.conv_seg.bias"
+    spoilt = other_weights(files, tmp_path / "nan.pth", lambda state: state[name].fill_(math.nan))
+    sentence = refusal_of("deploy", files.config, spoilt, tmp_path / "out")
+    assert f"NaN or infinity ({name})" in sentence
+
+
+@pytest.mark.parametrize("size", [("0", "64"), ("1", "1")])
+def test_a_size_that_the_network_does_not_take_is_refused(files, tmp_path, size):
+    assert "takes no such images" in refusal_of("deploy", *files, tmp_path / "out", "--size", *size)
+
+
+@pytest.mark.parametrize("content", ["model = [", "lr = 1", None])
+def test_a_file_that_is_no_config_is_named(files, tmp_path, content):
+    config = tmp_path / ("config.py" if content else "config.pth")
+    config.write_text(content or "")
+    assert str(config) in refusal_of("deploy", config, files.checkpoint, tmp_path / "out")
+
+
 def test_images_that_are_not_there_or_cannot_be_read(files, tmp_path):
     def refused(*paths) -> str:
         return refusal_of("predict", *files, *paths, "--out", tmp_path / "out")
@@ -98,4 +134,5 @@ def test_images_that_are_not_there_or_cannot_be_read(files, tmp_path):
         (tmp_path / folder).mkdir()
         cv2.imwrite(str(tmp_path / folder / "a.png"), np.zeros((8, 8, 3), np.uint8))
     assert "both be written as a" in refused(tmp_path / "one", tmp_path / "two")
+    assert "--device none" in refused(tmp_path / "one", "--device", "none")
     assert not (tmp_path / "out").exists()

@@ -95,6 +95,20 @@ def test_the_command_predicts_files_and_folders(task, models, folder, tmp_path, 
             assert len(found["bboxes"]) == len(found["scores"]) == len(found["labels"]) > 0
 
 
+def test_images_that_differ_by_their_suffix_are_kept_apart_and_output_is_no_input(
+    models, folder, tmp_path
+):
+    given = tmp_path / "given"
+    given.mkdir()
+    image = cv2.imread(str(folder / "a.png"))
+    for name in ("a.png", "a.jpg", "b.png"):
+        cv2.imwrite(str(given / name), image)
+    out = given / "out"
+    for _ in range(2):
+        cli.main(["predict", *models["seg"], str(given), "--out", str(out), "--device", "cpu"])
+    assert {path.name for path in out.glob("*.png")} == {"a.png.png", "a.jpg.png", "b.png"}
+
+
 def test_the_label_image_is_the_prediction_of_the_test(models, folder, tmp_path):
     inferencer = MMSegInferencer(*models["seg"], device="cpu")
     wanted = inferencer(str(folder / "a.png"))["predictions"]

@@ -15,7 +15,8 @@ from mmdcls.trained import read_config
 from .elements import by_layer, interpolation_of
 from .files import read_checkpoint
 from .layouts import BACKBONE, OURS, recognise, weights_in
-from .load import Reading, Report, weights_for
+from .load import Reading, Report, is_of_classifier_or_training, weights_for
+from .misfits import some_of
 from .published import AXIS_ORDERS, to_published
 
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parsed = parser.parse_args(arguments)
     reading = Reading(parsed.key, axis_order=parsed.axis_order)
+    check_target(parsed.source, parsed.target)
     content = read_checkpoint(parsed.source, parsed.sha256)
     model = MODELS.build(read_config(parsed.config).model)
     written, report = convert(model, content, parsed.source, reading)
@@ -46,6 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         written = in_published_layout(content, model, parsed.source, reading)
     write(written, parsed.target)
     print(f"{report}\n{parsed.target} is written")
+
+
+def check_target(source: str, target: Path) -> None:
+    """Raises InputError for a target that is the source, no file, or named as another format."""
+    if target.exists() and not target.is_file():
+        raise InputError(f"{target} is there and is no file; give the name of a file to write.")
+    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+        raise InputError(f"{target} is the source itself; give the name of another file to write.")
+    if target.suffix == ".safetensors":
+        raise InputError(f"{target}: what is written is a file of torch; give it the suffix .pth.")
 
 
 def convert(
@@ -56,6 +68,13 @@ def convert(
     Raises InputError where the source does not fit.
     """
     weights, report = weights_for(model, content, source, reading)
+    strange = [name for name in report.unused if not is_of_classifier_or_training(name)]
+    if strange and report.left and hasattr(model, "backbone"):
+        raise InputError(
+            f"{source} is of another kind of model: the config has no place for "
+            f"{some_of(strange)}, and the file nothing for {some_of(report.left)}; give the config "
+            f"of such a model."
+        )
     return dict(state_dict=weights, meta=meta_of(content)), report
 
 
@@ -90,7 +109,8 @@ def write(content: dict, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     half = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        torch.save(content, half)
+        with open(half, "wb") as file:
+            torch.save(content, file)
         half.replace(target)
     finally:
         half.unlink(missing_ok=True)

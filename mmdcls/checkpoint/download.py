@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 import torch
@@ -22,6 +22,8 @@ ATTEMPTS = 5
 PAUSE = 1.0  # seconds after the first break, and twice as long after each further one
 TIMEOUT = 30.0  # seconds of silence
 CHUNK = 1 << 20
+RESERVED = "%/:=&?~#+!$,;'@()*[]"  # letters that a URL may have, and that stay
+LONGEST = 120  # letters of a name that are kept
 BROKEN = (URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
@@ -45,6 +47,9 @@ def fetch(
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name_of(url)
     with FileLock(f"{target}.lock"):
+        if target.is_file():
+            check_sha256(target, sha256, target)
+            remove_damaged(target, check)
         if not target.is_file():
             half = folder / f".{target.name}.part"
             try:
@@ -55,15 +60,25 @@ def fetch(
                 half.replace(target)
             finally:
                 half.unlink(missing_ok=True)
-        else:
-            check_sha256(target, sha256, target)
     return target
+
+
+def remove_damaged(target: Path, check: Callable[[Path], object] | None) -> None:
+    """So that it is downloaded anew."""
+    if check:
+        try:
+            check(target)
+        except InputError:
+            target.unlink()
 
 
 def name_of(url: str) -> str:
     """The name in the URL, which files of two hosts may have in common, and a mark of the URL."""
-    name = Path(unquote(urlsplit(url).path)).name or "checkpoint"
-    stem, dot, suffix = name.partition(".")
+    try:
+        name = Path(unquote(urlsplit(url).path)).name or "checkpoint"
+    except ValueError as error:
+        raise InputError(f"{url} is no URL ({error}); correct it.") from error
+    stem, dot, suffix = name[-LONGEST:].partition(".")
     return f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}{dot}{suffix}"
 
 
@@ -93,6 +108,9 @@ def download(url: str, half: Path) -> None:
             version, reason = error.version, str(error)
         except BROKEN as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
+        except ValueError as error:
+            raise InputError(f"{url} is no URL ({error}); correct it.") from error
+    reason = " ".join(reason.split())
     raise InputError(f"{url} could not be downloaded in {ATTEMPTS} attempts: {reason}.")
 
 
@@ -110,7 +128,8 @@ def take(url: str, half: Path, version: str | None) -> str | None:
     headers = {"User-Agent": "mmdcls", "Accept-Encoding": "identity"}
     if done:
         headers |= {"Range": f"bytes={done}-", "If-Range": version}
-    with urlopen(Request(url, headers=headers), timeout=TIMEOUT) as answer:
+    request = Request(quote(url, safe=RESERVED), headers=headers)
+    with urlopen(request, timeout=TIMEOUT) as answer:
         if answer.status != http.client.PARTIAL_CONTENT:
             done = 0
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):

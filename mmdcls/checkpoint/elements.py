@@ -116,6 +116,20 @@ def take_positions(weights: dict[str, Tensor], group: Group) -> None:
         weights[f"{group.name}.{kind}"] = value
 
 
+def moved_positions(weights: Mapping[str, Tensor], module: nn.Module) -> tuple[int, float]:
+    """How many of a checkpoint's positions lie outside the model's kernels, and how far at most."""
+    result, count, farthest = by_layer(weights), 0, 0.0
+    for group in groups_of(module):
+        size = group.owner.kernel_size
+        for layer in group.layers:
+            positions = result.get(f"{layer}.positions")
+            if positions is not None and len(positions) == len(size):
+                beyond = (positions - clamp_positions_(positions.clone(), size)).abs().amax(0)
+                count += int((beyond > 0).sum())
+                farthest = max(farthest, beyond.max().item())
+    return count, farthest
+
+
 def take_dense(weights: dict[str, Tensor], group: Group, module: nn.Module) -> tuple[float, float]:
     names = [f"{layer}.weight" for layer in group.layers if is_in(weights, layer)]
     owner, layer = group.owner, module.get_submodule(group.layers[0])

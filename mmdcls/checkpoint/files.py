@@ -88,6 +88,8 @@ def read_torch(path: str | Path) -> Mapping:
     is_zip = zipfile.is_zipfile(path)
     if not start:
         raise Unreadable("is empty")
+    if str(path).endswith(".safetensors"):  # which torch goes by
+        raise Unreadable("is named as safetensors and is none", "give it the suffix .pth")
     if not is_zip and start == ZIP:
         raise Unreadable("is only a part of a checkpoint")
     if not is_zip and start[:1] != PICKLE:
@@ -147,12 +149,13 @@ def check_sha256(path: Path, expected: str | None, source: str | Path) -> None:
     """Raises InputError where the file has another checksum; the file is called by its source."""
     if expected is None:
         return
+    expected = expected.strip().lower().removeprefix("sha256:")
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     found = digest.hexdigest()
-    if found != expected.lower():
+    if found != expected:
         raise InputError(
             f"{source} has sha256 {found}, and not {expected}: it is damaged, or another file."
         )

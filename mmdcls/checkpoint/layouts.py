@@ -12,6 +12,8 @@ from mmdcls.errors import InputError
 # stores the average as state_dict already.
 TOP_KEYS = ("state_dict_ema", "state_dict", "model_ema", "model")
 BACKBONE = "backbone."
+# Of DistributedDataParallel, of torch.compile, and of trainers that hold a model.
+WRAPPERS = ("module.", "_orig_mod.", "model.")
 
 Renames = tuple[tuple[str, str], ...]
 
@@ -101,11 +103,19 @@ def key_of(checkpoint: Mapping) -> str | None:
 def tensors_in(checkpoint: Mapping, key: str | None = None) -> dict[str, Tensor]:
     key = key or key_of(checkpoint)
     weights = checkpoint[key] if key else checkpoint
-    return {
+    # A Runner's average has a count of its steps beside what begins so.
+    tensors = {
         name.removeprefix("module."): value
         for name, value in weights.items()
-        if isinstance(value, Tensor)
+        if isinstance(name, str) and isinstance(value, Tensor)
     }
+    while tensors and (wrapper := next((w for w in WRAPPERS if all_begin(tensors, w)), None)):
+        tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return tensors
+
+
+def all_begin(tensors: Mapping[str, Tensor], prefix: str) -> bool:
+    return all(name.startswith(prefix) for name in tensors)
 
 
 def recognise(weights: Mapping[str, Tensor]) -> Source:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmdcls.errors import InputError
 
-from .elements import adapt, interpolation_of
+from .elements import adapt, interpolation_of, moved_positions
 from .layouts import (
     BACKBONE,
     OURS,
@@ -20,14 +20,14 @@ from .layouts import (
     tensors_in,
     weights_in,
 )
-from .misfits import misfits_of, some_of
+from .misfits import check_finite, misfits_of, some_of
 from .published import axis_order_of, check_interpolation, from_published, is_published
 from .report import Report
 
 # Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
 OUTPUT_NORMS = re.compile(r"^norm\d\.")
-CLASSIFIER = re.compile(r"^(norm\d?|head|fc|classifier)\.")
-LEVEL = re.compile(r"^(stages|downsample_layers)\.(\d+)\.")
+CLASSIFIER = re.compile(r"^(norm[0-3]?|head|fc|classifier)\.")
+LEVEL = re.compile(r"^(stages|downsample_layers)\.([0-3])\.")
 # Of a whole model: what serves training only, and the count that mmengine's average keeps.
 TRAINING = re.compile(r"^(auxiliary_head\.|steps$)")
 
@@ -63,12 +63,17 @@ def weights_for(
 ) -> tuple[dict[str, Tensor], Report]:
     """The checkpoint's weights by the names of the model's state, and what became of them."""
     reading = reading or Reading()
-    found = recognise(weights_in(checkpoint, reading.key))
+    try:
+        found = recognise(weights_in(checkpoint, reading.key))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    check_finite(source, {**found.backbone, **found.others})
     wanted = module.state_dict()
     is_whole = any(name.startswith(BACKBONE) for name in wanted)
     backbone = module.backbone if is_whole else module
     try:
-        weights, errors = adapt(in_our_axes(found, backbone, reading), backbone)
+        given = in_our_axes(found, backbone, reading)
+        weights, errors = adapt(given, backbone)
     except InputError as error:
         raise InputError(f"{source} ({found.layout.name}): {error}") from error
     if is_whole:
@@ -90,7 +95,8 @@ def weights_for(
     loaded = {name: value for name, value in weights.items() if name in wanted}
     key = reading.key or key_of(checkpoint)
     layout = f"{found.layout.name}, {key}" if key else found.layout.name
-    return loaded, Report(source, layout, len(loaded), tuple(left), tuple(unused), errors)
+    moved = moved_positions(given, backbone)
+    return loaded, Report(source, layout, len(loaded), tuple(left), tuple(unused), errors, moved)
 
 
 def refusal(source: str, found: Source, misfits: list[str]) -> InputError:
@@ -167,9 +173,13 @@ def split_missing(
     return misfits, left
 
 
+def is_of_classifier_or_training(name: str) -> bool:
+    return bool(CLASSIFIER.search(name.removeprefix(BACKBONE)) or TRAINING.search(name))
+
+
 def is_spare(name: str, wanted: Mapping[str, Tensor]) -> bool:
     """Whether a tensor that the model lacks belongs to a head, or to a stage that is not built."""
-    if CLASSIFIER.search(name) or TRAINING.search(name):
+    if is_of_classifier_or_training(name):
         return True
     level = LEVEL.search(name)
     matches = (LEVEL.search(other.removeprefix(BACKBONE)) for other in wanted)

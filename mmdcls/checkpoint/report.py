@@ -14,6 +14,8 @@ class Report:
     layout: its name, and the entry of the file that held the weights.
     left, unused: names of tensors, of the model and of the file.
     errors: relative error of the kernels by stage, after a start from dense ones.
+    moved: how many elements stood outside their kernel and were put on its border, and how many
+        cells outside at most. A file does not say for which kernel size it was made.
     """
 
     source: str
@@ -22,6 +24,7 @@ class Report:
     left: tuple[str, ...]
     unused: tuple[str, ...]
     errors: dict[str, float] = field(default_factory=dict)
+    moved: tuple[int, float] = (0, 0.0)
 
     def __str__(self) -> str:
         text = (
@@ -31,6 +34,11 @@ class Report:
         if self.errors:
             errors = ", ".join(f"{stage} {error:.2g}" for stage, error in self.errors.items())
             text += f"; relative error of the kernels against the dense ones: {errors}"
+        if self.moved[0]:
+            text += (
+                f"; {self.moved[0]} elements outside the kernel, by up to {self.moved[1]:.2g} "
+                f"cells, are put on its border"
+            )
         return text
 
 

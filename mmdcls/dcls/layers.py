@@ -175,6 +175,13 @@ class DclsNd(ElementPositions):
         kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[cls.axes - 1]
         if not isinstance(conv, kind):
             raise ValueError(f"{cls.__name__}.from_conv takes an nn.{kind.__name__}, got {conv}")
+        if not conv.weight.isfinite().all():
+            raise ValueError(f"{cls.__name__}.from_conv got a weight with NaN or infinity")
+        if not computes_its_convolution(conv, kind):
+            raise ValueError(
+                f"{cls.__name__}.from_conv takes an nn.{kind.__name__}, and {type(conv).__name__} "
+                f"computes something else with its weight"
+            )
         size = per_axis("kernel_size", kernel_size, cls.axes, least=1)
         reach = checked_reach(size, conv.kernel_size, conv.dilation)
         padding = conv.padding
@@ -205,6 +212,7 @@ class DclsNd(ElementPositions):
                 layer.sigma.copy_(fit.sigma)
             if conv.bias is not None:
                 layer.bias.copy_(conv.bias)
+        layer.weight.requires_grad_(conv.weight.requires_grad)
         return layer.train(conv.training)
 
     def extra_repr(self) -> str:
@@ -233,6 +241,18 @@ class Dcls3d(DclsNd):
     """As `DclsNd`, for inputs (N, C, D, H, W)."""
 
     axes = 3
+
+
+@torch.no_grad()
+def computes_its_convolution(conv: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a convolution, which may be of a subclass, is the plain one of its weight."""
+    if type(conv).forward is kind.forward and type(conv)._conv_forward is kind._conv_forward:
+        return True
+    reach = [(k - 1) * d + 1 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
+    padding = reach if isinstance(conv.padding, str) else conv.padding
+    shape = (1, conv.in_channels, *(r + 2 * p + 1 for r, p in zip(reach, padding, strict=True)))
+    probe = torch.linspace(-1, 1, math.prod(shape)).reshape(shape).to(conv.weight)
+    return torch.equal(conv(probe), kind._conv_forward(conv, probe, conv.weight, conv.bias))
 
 
 def check_channels(in_channels: int, out_channels: int, groups: int) -> None:

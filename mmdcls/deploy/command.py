@@ -32,6 +32,8 @@ FORMATS = {
     "onnx": "model.onnx",
     "plain": "config.py and weights.pth, for mmseg or mmdet",
 }
+DESCRIPTION = "description.json"
+OUTPUTS = ("model.pt2", "model.onnx", "config.py", "weights.pth", DESCRIPTION)
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -83,6 +85,8 @@ def deploy(parsed: argparse.Namespace) -> None:
     graph = graph_of(trained.cfg, merged(trained.model))
     if size is None:
         open_pooling_(graph)
+    if size is not None:
+        check_size(original, size)
     check_same("The model with plain convolutions", graph, original, size)
     if parsed.out.exists() and not parsed.out.is_dir():
         raise InputError(f"{parsed.out} is a file; give a folder to write to.")
@@ -97,12 +101,35 @@ def deploy(parsed: argparse.Namespace) -> None:
                     raise
                 say(f"no plain config: {error}")
         parsed.out.mkdir(exist_ok=True)
+        remove_earlier(parsed.out)
         for path in sorted(Path(folder).iterdir()):
             os.replace(path, parsed.out / path.name)
             say(f"wrote {parsed.out / path.name}")
     if parsed.compare:
         for name, function in functions.items():
             say(f"{name}: {agreement(trained, original, function, size)}")
+
+
+def check_size(graph: Graph, size: tuple[int, int]) -> None:
+    """Raises InputError for images that the network cannot take."""
+    try:
+        if min(size) < 1:
+            raise ValueError("sides are of at least one pixel")
+        with torch.no_grad():
+            graph(torch.zeros(1, 3, *size))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"--size {size[0]} {size[1]}: the network takes no such images ({reason}); give a "
+            f"larger size."
+        ) from error
+
+
+def remove_earlier(folder: Path) -> None:
+    """What was deployed here before would be taken for a part of what is written now."""
+    if (folder / DESCRIPTION).is_file():
+        for name in OUTPUTS:
+            (folder / name).unlink(missing_ok=True)
 
 
 def write(
@@ -115,7 +142,7 @@ def write(
 ) -> dict[str, Function]:
     """Returns what was written, read back."""
     description = json.dumps(describe(trained, graph, size), indent=1)
-    (folder / "description.json").write_text(description)
+    (folder / DESCRIPTION).write_text(description)
     functions = {}
     if "pt2" in formats or "onnx" in formats:
         program = export(graph, size)

@@ -79,6 +79,7 @@ def export(graph: Graph, size: tuple[int, int] | None) -> ExportedProgram:
 
     Raises InputError where the network does not allow that.
     """
+    graph.requires_grad_(False)
     try:
         return torch.export.export(
             graph, (images(shapes_of(graph, size)[0]),), dynamic_shapes=open_shapes(graph, size)

@@ -163,6 +163,28 @@ def test_a_file_that_does_not_arrive_is_refused_and_leaves_nothing(name, server,
     assert kept(tmp_path) == []
 
 
+def test_a_file_that_was_damaged_since_is_downloaded_anew(server, tmp_path):
+    read_checkpoint(url(server, "good"))
+    (file,) = kept(tmp_path)
+    file.write_bytes(CONTENT[:HALF])
+    read_checkpoint(url(server, "good"))
+    assert file.read_bytes() == CONTENT and server.asked == [None, None]
+
+
+@pytest.mark.parametrize("address", ["http://[::/ok.pth", "http://127.0.0.1:port/ok.pth"])
+def test_what_is_no_url_is_refused(address, server):
+    with pytest.raises(InputError) as refused:
+        read_checkpoint(address)
+    assert address in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_names_may_be_long_and_of_any_letters(server):
+    for name in ("good" + "d" * 300, "gööd", "good ness"):
+        assert len(download.name_of(url(server, name))) < 150
+    with pytest.raises(InputError, match="answers 404"):
+        read_checkpoint(url(server, "missing.ö ü"))
+
+
 def test_progress_is_shown(server, capsys):
     read_checkpoint(url(server, "good"))
     assert "100%" in capsys.readouterr().err

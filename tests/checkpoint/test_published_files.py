@@ -141,6 +141,25 @@ def test_one_line_says_what_was_loaded_left_and_unused(tmp_path, said):
     assert "unused: norm, head" in line
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "model.", "module.module."])
+def test_wrappers_of_a_whole_model_are_taken_off(wrapper, tmp_path):
+    theirs = published("bilinear")
+    state = {f"{wrapper}{name}": value for name, value in theirs.state_dict().items()}
+    assert_same_maps(ours(saved(dict(model=state), tmp_path)), theirs)
+
+
+def test_elements_outside_the_kernel_are_counted(tmp_path, said):
+    state = published("bilinear").state_dict()
+    inside = saved(dict(model=state), tmp_path)
+    ours(inside)
+    assert "outside the kernel" not in said[-1]
+    for name in state:
+        if name.startswith("stages.0.") and name.endswith(".P"):
+            state[name][0, 0, 0, 0] = 50.0
+    ours(saved(dict(model=state), tmp_path))
+    assert "elements outside the kernel, by up to 47 cells, are put on its border" in said[-1]
+
+
 def without(name: str):
     return lambda state: state.pop(name)
 
@@ -153,11 +172,18 @@ def added(name: str):
     return lambda state: state.update({name: torch.zeros(3)})
 
 
+def filled(name: str, value: float):
+    return lambda state: state[name].fill_(value)
+
+
 BROKEN = [
     (without("stages.0.0.pwconv1.weight"), ("stages.0.0.pwconv1.weight is not there",)),
     (without("stages.1.0.dwconv.P"), ("stages.1.positions is not there",)),
     (resized("stages.0.1.gamma"), ("stages.0.1.gamma is (3, 3) there and (8,) in the model",)),
     (added("stages.0.2.gamma"), ("stages.0.2.gamma has no place",)),
+    (added("stages.4.0.norm.weight"), ("stages.4.0.norm.weight has no place",)),
+    (filled("stages.0.1.gamma", torch.nan), ("NaN", "stages.0.1.gamma")),
+    (filled("stages.1.0.dwconv.P", torch.inf), ("infinity", "stages.1")),
     (added("stages.0.0.grn.gamma"), ("stages.0.0.grn.gamma has no place",)),
 ]
 

@@ -1,5 +1,6 @@
 """Fine-tuned files of mmseg 0.x and mmdet 2.x fill our models, heads included, and come back."""
 
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -215,6 +216,32 @@ def test_a_head_that_does_not_fit_is_named_and_nothing_is_written(config, old_fi
 def test_only_our_own_files_are_turned_back(config, old_file, tmp_path):
     with pytest.raises(SystemExit, match="published DCLS ConvNeXt: only our own"):
         convert([old_file, str(tmp_path / "x.pth"), "--config", str(config), "--to", "published"])
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("ours.safetensors", "give it the suffix .pth"),
+        (".", "is no file"),
+        ("given.pth", "is the source itself"),
+        ("given.pth/below.pth", "cannot be used"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_named(target, words, config, old_file, tmp_path):
+    source = tmp_path / "given.pth"
+    shutil.copy(old_file, source)
+    before = source.read_bytes()
+    with pytest.raises(SystemExit, match=words):
+        convert([str(source), str(tmp_path / target), "--config", str(config)])
+    assert source.read_bytes() == before
+
+
+def test_a_file_of_another_task_is_refused(config, old_file, tmp_path, method):
+    task = "upernet" if method != "upernet" else "mask_rcnn"
+    other = leaf_of(task, METHODS[task])
+    Config.fromfile(other).dump(tmp_path / "other.py")
+    with pytest.raises(SystemExit, match="does not fit|another kind of model"):
+        convert([old_file, str(tmp_path / "x.pth"), "--config", str(other)])
 
 
 def test_a_source_and_a_config_that_are_not_there_are_named(config, old_file, tmp_path):

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmdcls.dcls import INTERPOLATIONS, Dcls1d, Dcls2d, Dcls3d
 from mmdcls.dcls.fit import fit_elements
@@ -94,6 +94,35 @@ def test_other_layers_are_refused():
         Dcls2d.from_conv(nn.ConvTranspose2d(4, 4, 3), kernel_size=5, kernel_count=3)
     with pytest.raises(ValueError, match="kernel_count=0"):
         Dcls2d.from_conv(nn.Conv2d(4, 4, 3), kernel_size=5, kernel_count=0)
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight - self.weight.mean(), self.bias)
+
+
+class Same(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+def test_a_convolution_that_computes_more_is_refused_and_no_other():
+    for padding in (0, 2, "same"):
+        Dcls2d.from_conv(Same(4, 4, 3, padding=padding), kernel_size=5, kernel_count=9)
+    with pytest.raises(ValueError, match="Standardised computes something else with its weight"):
+        Dcls2d.from_conv(Standardised(4, 4, 3), kernel_size=5, kernel_count=9)
+
+
+def test_a_weight_that_is_not_finite_is_refused():
+    conv = nn.Conv2d(4, 4, 3)
+    nn.init.constant_(conv.weight[1:2], float("nan"))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        Dcls2d.from_conv(conv, kernel_size=5, kernel_count=9)
+
+
+def test_a_frozen_weight_stays_frozen():
+    conv = nn.Conv2d(4, 4, 3).requires_grad_(False)
+    assert not Dcls2d.from_conv(conv, kernel_size=5, kernel_count=9).weight.requires_grad
 
 
 def test_the_layer_has_the_dtype_and_the_mode_of_the_convolution():

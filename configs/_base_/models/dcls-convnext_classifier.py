@@ -18,7 +18,6 @@ model = dict(
         out_indices=(3,),
         # As published: the mean over the map is normalised, not the map.
         gap_before_final_norm=True,
-        init_cfg=None,
     ),
     head=dict(
         type="LinearClsHead",
