@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -29,8 +28,8 @@ TOOLS = Path(__file__).resolve().parent.parent
 DEMO = TOOLS.parent / "configs/demo/dcls-convnext-mini_upernet_1xb2-360_cells-256x256.py"
 INTERVAL = 100
 EVERY = 10
-# Of its mean, how much the line through the second half of a quantity may rise. In the first half,
-# memory grows by the gaps that an allocator leaves before it settles.
+# Growth is a rise of more than this share from the second to the last quarter of the training. In
+# the first, caches and the allocator's gaps are filled.
 MOST_RISE = 0.02
 QUANTITIES = dict(memory="MB", heap="MB", threads="", files="")
 
@@ -99,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     if parsed.iterations < 2 * INTERVAL:
         raise SystemExit(
             f"--iterations {parsed.iterations}: give {2 * INTERVAL} or more, for growth is judged "
-            f"in the second half"
+            f"by quarters"
         )
     subprocess.run([sys.executable, TOOLS / "prepare_cells.py"], check=True)
     samples = train(parsed.iterations, parsed.out)
@@ -127,16 +126,18 @@ def train(iterations: int, work_dir: Path) -> list[dict[str, float]]:
     return sampler.samples
 
 
-def judged(samples: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    kept = [sample for sample in samples if 2 * sample["iteration"] > samples[-1]["iteration"]]
-    return tuple(np.array([sample[key] for sample in kept]) for key in ("iteration", name))
+def quarter(samples: list[dict[str, float]], number: int) -> list[dict[str, float]]:
+    end = samples[-1]["iteration"]
+    return [s for s in samples if number - 1 < 4 * s["iteration"] / end <= number]
 
 
 def rise(samples: list[dict[str, float]], name: str) -> float:
-    """How much the line of least squares rises in the second half, as a share of its mean."""
-    iterations, values = judged(samples, name)
-    slope = np.polyfit(iterations, values, 1)[0]
-    return float(slope * (iterations[-1] - iterations[0]) / values.mean())
+    """How much the least or the greatest value rises from one quarter to the other, if both do.
+
+    What leaks lifts both; what comes and goes, such as the last batch that was validated, does not.
+    """
+    before, after = ([s[name] for s in quarter(samples, number)] for number in (2, 4))
+    return min(max(after) / max(before), min(after) / min(before)) - 1
 
 
 def table(samples: list[dict[str, float]], rises: dict[str, float]) -> str:
@@ -147,8 +148,8 @@ def table(samples: list[dict[str, float]], rises: dict[str, float]) -> str:
             lines.append(f"{sample['iteration']:>10}{values}")
     lines.append(f"{'rise':>10}" + "".join(f"{value:>12.2%}" for value in rises.values()))
     lines.append(
-        f"rise of the line through the second half, as a share of its mean; memory and heap in MB; "
-        f"growth is what rises by more than {MOST_RISE:.0%}"
+        f"rise from the second to the last quarter, of the least or the greatest value; memory and "
+        f"heap in MB; growth is what rises by more than {MOST_RISE:.0%}"
     )
     return "\n".join(lines)
 
@@ -158,10 +159,13 @@ def draw(samples: list[dict[str, float]], path: Path) -> None:
     axes = figure.subplots(len(QUANTITIES), sharex=True)
     for ax, (name, unit) in zip(axes, QUANTITIES.items(), strict=True):
         ax.plot([s["iteration"] for s in samples], [s[name] for s in samples], color="0.55")
-        iterations, values = judged(samples, name)
-        ax.plot(iterations, np.polyval(np.polyfit(iterations, values, 1), iterations))
+        for number in (2, 4):
+            part = quarter(samples, number)
+            values = [sample[name] for sample in part]
+            span = [part[0]["iteration"], part[-1]["iteration"]]
+            ax.fill_between(span, min(values), max(values), alpha=0.4)
         ax.set_ylabel(f"{name} ({unit})" if unit else name)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 1.1 * max(sample[name] for sample in samples))
     axes[-1].set_xlabel("iteration")
     figure.savefig(path, dpi=110)
 
