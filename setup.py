@@ -36,7 +36,7 @@ setup(
     install_requires=["torch>=2.6"],
     extras_require=extras,
     python_requires=">=3.10",
-    # A path, and not a finder: beside a folder of this name, such as the clone's own, a finder loses.
+    # A path, not a finder, which loses against a folder of this name, such as the clone's own.
     options=dict(editable_wheel=dict(mode="compat")),
     entry_points=dict(console_scripts=["mmdcls = mmdcls.cli:main"]),
 )

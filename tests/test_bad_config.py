@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from provocations import (
     BACKBONE,
@@ -174,6 +175,17 @@ def test_a_config_is_refused_with_a_sentence_and_no_files(case: Case, tmp_path: 
 
 
 LEAF_CONFIGS = sorted(p for p in (ROOT / "configs").glob("*/*.py") if p.parent.name != "_base_")
+
+
+def test_mixed_precision_that_needs_a_gpu_is_refused_without_one(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    cfg = Config(dict(optim_wrapper=dict(type="AmpOptimWrapper"), default_scope="mmseg"))
+    with pytest.raises(InputError, match="OptimWrapper, or .*mmdcls.AmpOptimWrapper for bfloat16"):
+        check_config(cfg)
+    cfg.default_scope = "mmdet"
+    with pytest.raises(InputError, match="GPUs only.*type=OptimWrapper.$"):
+        check_config(cfg)
+    check_config(cfg, ("test",))
 
 
 def test_no_name_in_our_configs_is_refused():

@@ -104,7 +104,7 @@ def test_without_a_plain_network_the_rest_is_written(tmp_path, monkeypatch, caps
     files = moved(write_untrained(SEGMENTOR, tmp_path), reach=5)
     monkeypatch.setattr(command, "FORMATS", {"plain": ""})
     command.main([*files, str(tmp_path / "out")])
-    assert "no plain config: " in capsys.readouterr().out
+    assert "no plain config: backbone.stages.0.0.dwconv needs " in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["description.json"]
 
 

@@ -31,6 +31,7 @@ TRAINING = (
     "train_dataloader",
     "work_dir",
 )
+PLAIN_SIZE = 7
 # Our ConvNeXt's names in mmpretrain's.
 NAMES = {".dwconv": ".depthwise_conv", ".pwconv": ".pointwise_conv"}
 
@@ -47,6 +48,8 @@ def write_plain(
     Raises NoPlainConfig where a kernel is larger than the plain network's, and where there is no
     such network.
     """
+    if trained.cfg.model.backbone.type == "mmdcls.DclsConvNeXt":
+        check_kernels(trained.model.backbone)
     cfg = plain_config(trained.cfg)
     model = MODELS.build(cfg.model).eval()
     weights = plain_weights(trained.model, model)
@@ -80,10 +83,21 @@ def plain_config(cfg: Config) -> Config:
     return Config(found)
 
 
+def check_kernels(backbone: nn.Module) -> None:
+    """Raises NoPlainConfig where a kernel is larger than mmpretrain's ConvNeXt has."""
+    for name, module in merged(backbone).named_modules():
+        if name.endswith(".dwconv") and max(module.kernel_size) > PLAIN_SIZE:
+            size = " x ".join(map(str, module.kernel_size))
+            raise NoPlainConfig(
+                f"backbone.{name} needs {size} cells, and the plain ConvNeXt, mmpretrain's, has "
+                f"{PLAIN_SIZE} x {PLAIN_SIZE}."
+            )
+
+
 def plain_convnext(backbone: dict) -> dict:
     if find_spec("mmpretrain") is None:
         raise NoPlainConfig(
-            "the plain ConvNeXt, whose kernels are 7x7, is mmpretrain's, which is not installed."
+            "the plain ConvNeXt is mmpretrain's, which is not installed; pip install .[cls]."
         )
     kept = ("arch", "in_channels", "drop_path_rate", "layer_scale_init_value", "with_cp")
     return dict(

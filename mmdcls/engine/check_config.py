@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import Registry
 from mmengine.utils import get_object_from_string
@@ -23,6 +24,8 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
     splits: the data loaders that will be used, of "train", "val" and "test".
     """
     check_scopes(cfg)
+    if "train" in splits:
+        check_precision(cfg)
     for split in splits:
         for path, node in nodes(f"{split}_dataloader.dataset", loader_dataset(cfg, split)):
             check_dataset(path, node)
@@ -33,6 +36,17 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
     for path, node in nodes("model", cfg.get("model")):
         if node.get("type") in ("Pretrained", "mmengine.Pretrained"):
             check_checkpoint(f"{path}.checkpoint", node.get("checkpoint"))
+
+
+def check_precision(cfg: Config) -> None:
+    kind = (cfg.get("optim_wrapper") or {}).get("type")
+    if kind != "AmpOptimWrapper" or torch.accelerator.is_available():
+        return
+    bfloat16 = ", or optim_wrapper.type=mmdcls.AmpOptimWrapper for bfloat16"
+    raise InputError(
+        f"optim_wrapper.type={kind!r} trains on GPUs only; on this machine give --cfg-options "
+        f"optim_wrapper.type=OptimWrapper{bfloat16 if cfg.get('default_scope') == 'mmseg' else ''}."
+    )
 
 
 def check_scopes(cfg: Config) -> None:

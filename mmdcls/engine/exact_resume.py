@@ -126,6 +126,11 @@ class ExactResume(Hook):
         parameters = dict(unwrapped(runner.model).named_parameters())
         for name, gradient in checkpoint.get(GRADIENTS, {}).items():
             parameters[name].grad = gradient.to(parameters[name])
+        if GRADIENTS in checkpoint:
+            runner.logger.info(
+                "mmdcls.ExactResume restores the gradients that were accumulated: what mmengine "
+                "says of lost ones does not hold."
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         if self.states is None:

@@ -141,7 +141,12 @@ def report(result: dict) -> str:
     ]
     for title in ("training step", "inference", "construction"):
         lines += [f"## {title.capitalize()}", "", *spans(result[title]), ""]
-    lines += ["## Convolution alone", ""]
+    lines += [
+        "## Convolution alone",
+        "",
+        "Ours is the operator, our layer the operator and the construction of its kernel.",
+        "",
+    ]
     for size, table in result["convolutions"].items():
         lines += [f"{size}x{size}", "", *spans(table), ""]
     lines += [
@@ -165,6 +170,9 @@ def report(result: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+LABELS = {"ours": "our operator", "our layer": "our layer: operator and kernel construction"}
+
+
 def draw(result: dict, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -172,7 +180,7 @@ def draw(result: dict, folder: Path) -> None:
     tables = result["convolutions"]
     for name in next(iter(tables.values())):
         times = [1e3 * median(table[name]) for table in tables.values()]
-        axes.plot([int(size) for size in tables], times, marker="o", label=name)
+        axes.plot([int(size) for size in tables], times, marker="o", label=LABELS.get(name, name))
     axes.set_xticks([int(size) for size in tables])
     axes.set_title(f"depthwise convolution of {result['convolution']}")
     axes.grid(alpha=0.3)

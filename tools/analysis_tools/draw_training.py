@@ -34,19 +34,22 @@ def draw_training(work_dir: Path, metrics: list[str], path: Path) -> None:
     losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     left = figure.subplots()
-    left.plot(*zip(*losses, strict=True), color="0.55")
+    loss = left.plot(*zip(*losses, strict=True), color="0.55", label="training loss")
     left.set_xlabel("iteration")
     left.set_ylabel("training loss")
     left.set_ylim(bottom=0)
     right = left.twinx()
+    curves = [*loss]
     for metric in metrics:
         values = [(line["step"], line[metric]) for line in lines if metric in line]
         if not values:
             raise SystemExit(f"metric {metric} is not in {runs[-1]}")
-        right.plot(*zip(*values, strict=True), marker="o", markersize=4, label=metric)
-    right.set_ylabel("on the held-out side")
+        unit = " (%)" if max(value for _, value in values) > 1 else ""
+        options = dict(marker="o", markersize=4, label=f"{metric}{unit}")
+        curves += right.plot(*zip(*values, strict=True), **options)
+    right.set_ylabel("metric on the held-out data")
     right.set_ylim(0, 1.1 * right.get_ylim()[1])
-    right.legend(loc="lower right", frameon=False)
+    right.legend(handles=curves, loc="lower right", frameon=False)
     figure.savefig(path, dpi=110)
 
 
