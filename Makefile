@@ -1,6 +1,9 @@
-# make demo, make demo-det, make test; STACK=onedl takes the onedl forks instead of OpenMMLab.
-STACK ?= openmmlab
+# make demo, make demo-det, make test; STACK=openmmlab or STACK=onedl chooses the stack.
 PYTHON ?= python3
+# From Python 3.13 on, the setup.py of mmcv 2.1 fails, and the forks build.
+ifndef STACK
+STACK := $(shell $(PYTHON) -c 'import sys; print("onedl" if sys.version_info >= (3, 13) else "openmmlab")')
+endif
 VENV := $(if $(filter openmmlab,$(STACK)),.venv,.venv-$(STACK))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
