@@ -127,6 +127,15 @@ def test_the_longest_custom_key_decides():
     assert found["backbone.stages.2.positions"] == (pytest.approx(5), 0)
 
 
+def test_a_custom_key_that_no_name_has_is_said(capsys):
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_instance("keys", logger_name="keys")
+    settings(model(), custom_keys={"heed": dict(lr_mult=10.0), "head": dict(lr_mult=10.0)})
+    text = capsys.readouterr()
+    assert "custom_keys changes nothing by heed: no parameter" in text.out + text.err
+
+
 def test_every_learning_parameter_is_in_one_group_and_frozen_ones_in_none():
     net = model(frozen_stages=2)
     groups = optimiser_wrapper(net, decay_rate=0.9).optimizer.param_groups

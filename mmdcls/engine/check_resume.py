@@ -79,7 +79,7 @@ def differences(saved: list[dict], own: list[dict]) -> Iterator[str]:
         yield f"it has {len(saved)} groups of parameters, and the config makes {len(own)}"
         return
     for before, now in zip(saved, own, strict=True):
-        name = now.get("param_group_name", "a group")
+        name = now.get("group_name", "a group")
         if len(before["params"]) != len(now["params"]):
             sizes = f"{len(before['params'])} parameters there and {len(now['params'])} here"
             yield f"{name} has {sizes}"

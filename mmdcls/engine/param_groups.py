@@ -1,5 +1,7 @@
 """The optimiser rule: which parameters learn at which rate, under which weight decay."""
 
+import logging
+
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
@@ -83,10 +85,12 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "decided by shape; use strategy=dict(type='mmdcls.FSDPStrategy')"
             )
         groups: dict[str, dict] = {}
+        unused = set(self.paramwise_cfg.get("custom_keys", {}))
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
             name = without_wrappers(name)
+            unused -= {key for key in unused if key in name}
             is_element = id(parameter) in elements
             layer, rate = self._layer_rate(name, backbones)
             if is_element:
@@ -103,6 +107,13 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             groups.setdefault(group_name, group)["params"].append(parameter)
         params.extend(groups.values())
         print_log(table(groups), logger="current")
+        if unused:
+            print_log(
+                f"paramwise_cfg.custom_keys changes nothing by {', '.join(sorted(unused))}: no "
+                f"parameter that learns has that in its name.",
+                logger="current",
+                level=logging.WARNING,
+            )
 
     def _layer_rate(self, name: str, backbones: dict[str, nn.Module]) -> tuple[str, float]:
         if self.decay_rate == 1:
