@@ -167,12 +167,18 @@ FILES = [
         ("prefix=''", "another model", "the file has backbone."),
     ),
 ]
-NO_FILES = [
-    Case("no file", lambda trial: "no where.pth", ("'no where.pth'", "no file", "name another")),
-    Case("no name", lambda trial: "", ("names no file",)),
-]
+
+
+def no_files(given_as: str) -> list[Case]:
+    words = (f"{given_as}='no where.pth'", "no file", "name another")
+    return [
+        Case("no file", lambda trial: "no where.pth", words),
+        Case("no name", lambda trial: "", (f"{given_as}='' names no file",)),
+    ]
+
+
 TESTS = [
-    *NO_FILES,
+    *no_files("checkpoint"),
     checkpoint_case("another model", STRANGER, ("given.pth", "another model", "conv1.weight")),
     checkpoint_case("no weights", dict(epoch=3), ("given.pth", "another model", "epoch")),
     checkpoint_case(
@@ -182,7 +188,7 @@ TESTS = [
     ),
 ]
 RESUMES = [
-    *NO_FILES,
+    *no_files("--resume"),
     checkpoint_case("another model", STRANGER, ("given.pth", "another model", "conv1.weight")),
     checkpoint_case(
         "weights only", lambda t: weights(t)["state_dict"], ("weights only", "load_from")

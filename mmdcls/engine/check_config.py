@@ -32,7 +32,10 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
         for path, node in nodes(f"{split}_evaluator", cfg.get(f"{split}_evaluator")):
             check_path(f"{path}.ann_file", node.get("ann_file"), os.path.isfile)
             check_annotations(f"{path}.ann_file", node)
-    check_checkpoint("load_from", cfg.get("load_from"))
+    # As the person gave it: to a test it is an argument.
+    is_test, resumes = "test" in splits, cfg.get("resume")
+    given_as = "checkpoint" if is_test else "--resume" if resumes else "load_from"
+    check_checkpoint(given_as, cfg.get("load_from"))
     for path, node in nodes("model", cfg.get("model")):
         if node.get("type") in ("Pretrained", "mmengine.Pretrained"):
             check_checkpoint(f"{path}.checkpoint", node.get("checkpoint"))
@@ -137,7 +140,6 @@ def check_path(
     if not value or "://" in value or "://" in root or is_there(os.path.join(root, value)):
         return
     found = os.path.abspath(os.path.join(root, value))
-    # Flags and arguments of their own give load_from as well.
     advice = f"give its place by --cfg-options {where}=PATH" if "." in where else "name another"
     raise InputError(
         f"{where}={value!r}: there is no {kind} {found}; put the {kind} there, or {advice}."
