@@ -10,7 +10,7 @@ from torch import nn
 import mmdcls  # noqa: F401  lets torch load what a Runner wrote
 from mmdcls.checkpoint.files import local_file, naming, read_torch
 from mmdcls.checkpoint.load import is_foreign
-from mmdcls.checkpoint.misfits import check_finite
+from mmdcls.checkpoint.misfits import check_values
 from mmdcls.engine.check_checkpoint import misfits_of, refusal, some_of, weights_of
 from mmdcls.engine.check_config import check_scopes
 from mmdcls.engine.check_resume import fault_of_layers
@@ -70,7 +70,7 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
         )
     if fault := fault_of_layers(source, loaded, model, advice):
         raise fault
-    check_finite(source, given)
+    check_values(source, given)
     model.load_state_dict(given)
     meta = loaded.get("meta", {}).get("dataset_meta") or {}
     return Trained(cfg, model, {key: meta[key] for key in ("classes", "palette") if key in meta})

@@ -75,9 +75,16 @@ def remove_damaged(target: Path, check: Callable[[Path], object] | None) -> None
 def name_of(url: str) -> str:
     """The name in the URL, which files of two hosts may have in common, and a mark of the URL."""
     try:
-        name = Path(unquote(urlsplit(url).path)).name or "checkpoint"
+        parts = urlsplit(url)
     except ValueError as error:
         raise InputError(f"{url} is no URL ({error}); correct it.") from error
+    if "@" in parts.netloc:
+        # Not repeated: sentences end up in logs.
+        raise InputError(
+            f"A URL of {parts.hostname} has a user or a password in it, which are not sent; "
+            f"download the file yourself, and give its path."
+        )
+    name = Path(unquote(parts.path)).name or "checkpoint"
     stem, dot, suffix = name[-LONGEST:].partition(".")
     return f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}{dot}{suffix}"
 

@@ -20,7 +20,7 @@ from .layouts import (
     tensors_in,
     weights_in,
 )
-from .misfits import check_finite, misfits_of, some_of
+from .misfits import check_values, misfits_of, some_of
 from .published import axis_order_of, check_interpolation, from_published, is_published
 from .report import Report
 
@@ -67,7 +67,7 @@ def weights_for(
         found = recognise(weights_in(checkpoint, reading.key))
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    check_finite(source, {**found.backbone, **found.others})
+    check_values(source, {**found.backbone, **found.others})
     wanted = module.state_dict()
     is_whole = any(name.startswith(BACKBONE) for name in wanted)
     backbone = module.backbone if is_whole else module

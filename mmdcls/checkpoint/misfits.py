@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from mmdcls.errors import InputError
 
 NAMED = 3
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def misfits_of(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, str]:
@@ -21,18 +23,26 @@ def misfits_of(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dic
     return found
 
 
-def check_finite(source: str, weights: Mapping[str, Tensor]) -> None:
-    """Raise InputError for weights that are NaN or infinite."""
-    spoilt = [
-        name
-        for name, value in weights.items()
-        if value.is_floating_point() and not value.isfinite().all()
-    ]
+def check_values(source: str, weights: Mapping[str, Tensor]) -> None:
+    """Raise InputError for weights that no model can take, or that are NaN or infinite."""
+    strange = [name for name, value in weights.items() if not is_usual(value)]
+    if strange:
+        raise InputError(
+            f"{source} has {len(strange)} tensors that are sparse, quantised, complex, of 8-bit "
+            f"floats or without values ({some_of(strange)}): save them as plain tensors of float32."
+        )
+    spoilt = [name for name, value in weights.items() if not value.isfinite().all()]
     if spoilt:
         raise InputError(
             f"{source} has {len(spoilt)} tensors with NaN or infinity ({some_of(spoilt)}): take an "
             f"earlier checkpoint."
         )
+
+
+def is_usual(value: Tensor) -> bool:
+    is_plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
+    is_known = not value.is_floating_point() or value.dtype in FLOATS
+    return is_plain and is_known and not value.is_complex()
 
 
 def some_of(texts: Sequence[str]) -> str:

@@ -178,6 +178,12 @@ def test_what_is_no_url_is_refused(address, server):
     assert address in str(refused.value) and "\n" not in str(refused.value)
 
 
+def test_passwords_in_urls_are_not_sent_and_not_repeated(server):
+    with pytest.raises(InputError, match="user or a password") as refused:
+        read_checkpoint("http://me:secret@127.0.0.1/good.pth")
+    assert "secret" not in str(refused.value) and server.asked == []
+
+
 def test_names_may_be_long_and_of_any_letters(server):
     for name in ("good" + "d" * 300, "gööd", "good ness"):
         assert len(download.name_of(url(server, name))) < 150

@@ -172,10 +172,23 @@ def added(name: str):
     return lambda state: state.update({name: torch.zeros(3)})
 
 
+def turned_into(name: str, kind: str, change):
+    def spoil(state: dict) -> None:
+        state[name] = change(state[name])
+
+    spoil.__name__ = kind
+    return spoil
+
+
 def filled(name: str, value: float):
     return lambda state: state[name].fill_(value)
 
 
+UNUSUAL = dict(
+    sparse=torch.Tensor.to_sparse,
+    complex=lambda value: value.to(torch.complex64),
+    eight_bits=lambda value: value.to(torch.float8_e4m3fn),
+)
 BROKEN = [
     (without("stages.0.0.pwconv1.weight"), ("stages.0.0.pwconv1.weight is not there",)),
     (without("stages.1.0.dwconv.P"), ("stages.1.positions is not there",)),
@@ -184,11 +197,19 @@ BROKEN = [
     (added("stages.4.0.norm.weight"), ("stages.4.0.norm.weight has no place",)),
     (filled("stages.0.1.gamma", torch.nan), ("NaN", "stages.0.1.gamma")),
     (filled("stages.1.0.dwconv.P", torch.inf), ("infinity", "stages.1")),
+    *(
+        (turned_into("stages.0.1.gamma", kind, change), ("sparse, quantised", "stages.0.1.gamma"))
+        for kind, change in UNUSUAL.items()
+    ),
     (added("stages.0.0.grn.gamma"), ("stages.0.0.grn.gamma has no place",)),
 ]
 
 
-@pytest.mark.parametrize("spoil, words", BROKEN, ids=lambda value: str(value)[:40])
+def name_of(value: object) -> str:
+    return getattr(value, "__name__", str(value))[:40]
+
+
+@pytest.mark.parametrize("spoil, words", BROKEN, ids=name_of)
 def test_what_does_not_fit_is_named_and_nothing_is_loaded(spoil, words, tmp_path):
     state = published("bilinear").state_dict()
     spoil(state)
