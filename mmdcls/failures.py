@@ -28,7 +28,7 @@ DIED = re.compile(
 )
 
 
-def sentence_of(error: BaseException) -> str | None:
+def sentence_of(error: BaseException, training: bool = False) -> str | None:
     """What to tell the person, or None where the traceback is what helps."""
     if isinstance(error, InputError):
         # From a worker process the sentence comes at the end of its traceback.
@@ -39,9 +39,11 @@ def sentence_of(error: BaseException) -> str | None:
         return wrong_options(error, wrong[1])
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         where = f" to {error.filename}" if error.filename else ""
+        kept = "; the last whole checkpoint is kept" if training else ""
+        then = ", and train on with --resume" if training else ""
         return (
-            f"There is no room left on the disk to write{where} ({error.strerror}); the last whole "
-            f"checkpoint is kept: make room, and train on with --resume."
+            f"There is no room left on the disk to write{where} ({error.strerror}){kept}: make "
+            f"room{then}."
         )
     if isinstance(error, OSError) and error.errno in NO_PLACE and error.filename:
         return f"{error.filename} cannot be used ({error.strerror}); name another place."

@@ -159,7 +159,7 @@ def run(cfg: Config, task: str) -> None:
         spoilt = runner is None or (is_refusal(error) and not checks.worked)
         if is_first and spoilt:
             traces.remove()
-        if sentence := sentence_of(error):
+        if sentence := sentence_of(error, task == "train"):
             raise SystemExit(sentence) from error
         raise
 
