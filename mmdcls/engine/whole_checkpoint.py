@@ -43,11 +43,12 @@ def remove_parts(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def candidates(folder: Path, template: str) -> Iterator[Path]:
+def candidates(folder: Path, template: str) -> Iterator[tuple[Path, str]]:
     """The checkpoints to resume from, newest first: from the marked one on, what came before it.
 
-    One that was written after the mark is newer: the run was killed between the two. Others with a
-    higher number are left from an earlier run. A mark that names no checkpoint counts for nothing.
+    Each with why it will not do, or "". One that was written after the mark is newer: the run was
+    killed between the two. Others with a higher number are left from an earlier run. A mark that
+    names no checkpoint counts for nothing.
 
     template: the name of a checkpoint, with {} for its number.
     """
@@ -60,18 +61,19 @@ def candidates(folder: Path, template: str) -> Iterator[Path]:
     found = [path for path in folder.glob("*") if number.fullmatch(path.name)]
     found.sort(key=lambda path: int(number.fullmatch(path.name)[1]), reverse=True)
     if marked is None or not (number.fullmatch(marked.name) or marked.is_file()):
-        yield from found
+        yield from ((path, "") for path in found)
         return
     mark = number.fullmatch(marked.name)
     limit = int(mark[1]) if mark else -1
     written = marker.stat().st_mtime_ns
     for path in found:
-        if int(number.fullmatch(path.name)[1]) > limit and path.stat().st_mtime_ns > written:
-            yield path
-    yield marked
+        if int(number.fullmatch(path.name)[1]) > limit:
+            is_newer = path.stat().st_mtime_ns > written
+            yield path, "" if is_newer else f"is older than {MARKER}, which names {marked.name}"
+    yield marked, ""
     for path in found:
         if int(number.fullmatch(path.name)[1]) < limit:
-            yield path
+            yield path, ""
 
 
 def marked_by(marker: Path) -> Path | None:
@@ -90,7 +92,10 @@ def newest_whole(
     check: raises ValueError for the content of a file that is whole and will not do.
     """
     passed_over = {}
-    for path in candidates(folder, template):
+    for path, fault in candidates(folder, template):
+        if fault:
+            passed_over[path] = fault
+            continue
         try:
             content = read_torch(path)
             if check is not None:
