@@ -111,6 +111,19 @@ def test_a_given_size_is_the_only_one(segmentor, model, tmp_path):
         program(exporting.images((1, 96, 96)))
 
 
+def test_what_an_earlier_deployment_left_is_replaced_and_nothing_else(segmentor, tmp_path):
+    for name in ("description.json", "model.onnx", "notes.txt"):
+        (tmp_path / name).write_text("earlier")
+    command.main([*segmentor, str(tmp_path), "--size", "64", "64", "--formats", "pt2"])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "description.json",
+        "model.pt2",
+        "notes.txt",
+    }
+    (logits,) = torch.export.load(tmp_path / "model.pt2").module()(torch.zeros(1, 3, 64, 64))
+    assert not logits.requires_grad
+
+
 def test_of_a_detector_backbone_and_neck_are_deployed(tmp_path):
     files = write_untrained(leaf_of("mask_rcnn", "-t_"), tmp_path)
     command.main([*files, str(tmp_path / "out"), "--formats", "pt2"])
