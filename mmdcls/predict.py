@@ -8,6 +8,7 @@ are class numbers, for a detector a JSON file with boxes, scores, labels and mas
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -89,13 +90,13 @@ def images_in(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
         for image in inside if path.is_dir() else [path]:
             place = image.relative_to(path) if path.is_dir() else Path(image.name)
             found.setdefault(image, place)
-    bare = [place.with_suffix("") for place in found.values()]
+    bare = Counter(place.with_suffix("") for place in found.values())
     for image, place in found.items():
-        if bare.count(place.with_suffix("")) == 1:
+        if bare[place.with_suffix("")] == 1:
             found[image] = place.with_suffix("")
-    places, given = list(found.values()), {image.resolve() for image in found}
+    places, given = Counter(found.values()), {image.resolve() for image in found}
     for image, place in found.items():
-        if places.count(place) > 1:
+        if places[place] > 1:
             raise InputError(
                 f"{image} and another image would both be written as {place}; give the folder "
                 f"that both are in, or predict them one after the other with --out."
