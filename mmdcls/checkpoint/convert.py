@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.to == "published":
         written = in_published_layout(content, model, parsed.source, reading)
     write(written, parsed.target)
-    print(f"{report}\n{parsed.target} is written")
+    sys.stdout.write(f"{report}\n{parsed.target} is written\n")
 
 
 def check_target(source: str, target: Path) -> None:
