@@ -392,7 +392,9 @@ def test_it_works_or_a_sentence_names_the_field(name, piece):
 @pytest.mark.parametrize("name", PIECES)
 def test_it_works_with_what_it_needs_and_refuses_unknown_names(name):
     build_and_use(name, PIECES[name].needed)
-    with pytest.raises((TypeError, ValueError), match="typo|takes no arguments"):
+    # This one passes what it knows to mmengine's, and so must look at the names itself.
+    kind = ValueError if name == "CheckpointHook" else TypeError
+    with pytest.raises(kind, match="typo|takes no arguments"):
         build(name, {**PIECES[name].needed, "typo": 1})
 
 
