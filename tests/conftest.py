@@ -1,11 +1,13 @@
 """Every test starts from the same random numbers, so that a failure can be repeated."""
 
+import os
+
 import pytest
 import torch
 from hypothesis import settings
 
 # The inputs are small, and threads that wait for each other cost more than they bring.
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 settings.register_profile("laws", deadline=None, derandomize=True, database=None, max_examples=40)
 settings.load_profile("laws")
 

@@ -7,10 +7,13 @@ trains the cases one after another and leaves FOLDER/CASE/seen_RANK.json beside 
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from catalogue import CONFIGS, leaf_of
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_rank
@@ -44,6 +47,8 @@ BY_DEPTH = {
 }
 FLEXIBLE = {"runner_type": "FlexibleRunner"}
 FSDP = Config.fromfile(CONFIGS / "_base_/strategies/fsdp.py").to_dict()
+# What users train in. One step, for optimisers amplify rounding, which is the processor's own.
+FLOAT32 = {"train_cfg.max_iters": 1, "param_scheduler": [], "dtype": "float32"}
 CASES = dict(
     plain={},
     shared=SHARED,
@@ -56,6 +61,7 @@ CASES = dict(
     flexible={**TOGETHER, **SGD, **FLEXIBLE},
     fsdp={**TOGETHER, **SGD, **FSDP},
     fsdp_by_depth={**SHARED, **BY_DEPTH, **FSDP},
+    float32={**SHARED, **CHECKPOINTING, **SGD, **FLOAT32},
 )
 # The case of the plain Runner that one of FlexibleRunner shall equal.
 RUNNER_CASES = dict(flexible="together_sgd", fsdp="together_sgd", fsdp_by_depth="by_depth")
@@ -92,6 +98,9 @@ def write_config(folder: Path) -> Path:
     # over as many pixels in each part: none is ignored. The demo's Lovasz loss is no mean.
     losses = [dict(type="CrossEntropyLoss", loss_weight=1.0)]
     options = {
+        # With whole numbers, as the demo has them, normalised images would be float32.
+        "model.data_preprocessor.mean": [87.0, 99.0, 106.0],
+        "model.data_preprocessor.std": [18.0, 25.0, 37.0],
         "model.data_preprocessor.size": (SIDE, SIDE),
         "model.backbone.arch": dict(depths=[1, 2, 2, 1], channels=widths),
         "model.backbone.kernel_size": 7,
@@ -105,14 +114,12 @@ def write_config(folder: Path) -> Path:
         "train_dataloader.dataset.data_root": str(folder / "data"),
         "val_dataloader.dataset.data_root": str(folder / "data"),
         "train_dataloader.batch_size": BATCH,
-        # With 1e-8, what is rounded of a gradient next to nothing becomes a step of full size.
-        "optim_wrapper.optimizer.eps": 1e-6,
-        # The demo's 20 takes sigma through zero, where its absolute value has a kink.
-        "optim_wrapper.paramwise_cfg.position_lr_mult": 5.0,
         "train_cfg.max_iters": ITERATIONS,
         "train_cfg.val_interval": 10 * ITERATIONS,
         "default_hooks.checkpoint.interval": ITERATIONS,
         "log_level": "WARNING",
+        # Of the model and its training.
+        "dtype": "float64",
     }
     cfg.merge_from_dict(options)
     # Every process would draw its own augmentations.
@@ -155,17 +162,29 @@ def case_config(config: Path, case: str, work_dir: Path, processes: int) -> Conf
     return cfg
 
 
+@contextmanager
+def default_dtype(name: str) -> Iterator[None]:
+    """Models built and trained within it are of this dtype; so is what mmseg normalises."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, name))
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def train(cfg: Config, launcher: str, halt: int | None = None) -> None:
     """To the end; or up to the iteration `halt`, and then, resumed, to the end."""
     cfg.launcher = launcher
     init_default_scope(cfg.default_scope)
-    for end in filter(None, (halt, ITERATIONS)):
+    for end in filter(None, (halt, cfg.train_cfg.max_iters)):
         cfg.train_cfg.max_iters = end
         if halt is not None:
             cfg.resume = end > halt
-        runner = build_runner(cfg)
-        runner.register_hook(Seen())
-        runner.train()
+        with default_dtype(cfg.dtype):
+            runner = build_runner(cfg)
+            runner.register_hook(Seen())
+            runner.train()
 
 
 if __name__ == "__main__":

@@ -128,7 +128,8 @@ def test_a_learning_sigma_resumes_from_what_it_had_learned(tmp_path):
     resume = dict(resume=True, load_from=str(tmp_path / "whole" / "iter_4.pth"))
     runner_of(half, tmp_path / "half", [settings], iterations=8, **resume).train()
     assert whole.stage.sigma.unique().numel() > 1
-    torch.testing.assert_close(half.stage.sigma, whole.stage.sigma)
+    # The same operations on the same numbers: on any processor the same bits.
+    assert torch.equal(half.stage.sigma, whole.stage.sigma)
 
 
 def test_a_held_sigma_does_not_count_in_gradient_clipping():

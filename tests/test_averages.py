@@ -37,7 +37,8 @@ def averaged(net, work_dir, hooks, rate=0.5, iterations=5, **options):
 def test_every_parameter_is_averaged_once(tmp_path, update_buffers, share_positions):
     net = Recording(share_positions=share_positions)
     found = averaged(net, tmp_path, [], update_buffers=update_buffers)
-    # What an iteration left is what the next one used; the first average copies.
+    # What an iteration left is what the next one used; the first average copies. The averages are
+    # made of one training's weights, so that only the rounding of a few sums is between them.
     after = [*net.used[1:], [parameter.detach() for parameter in net.parameters()]]
     for index, (name, average) in enumerate(found.named_parameters()):
         expected = after[0][index]

@@ -1,4 +1,8 @@
-"""What is deployed needs nothing of ours, and computes what the model computes."""
+"""What is deployed needs nothing of ours, and computes what the model computes.
+
+To 1e-4 in float32: a forward pass of one set of weights, in which rounding adds up to some 1e-6,
+whatever the processor; no training amplifies it.
+"""
 
 import json
 from pathlib import Path

@@ -26,8 +26,9 @@ from mmdcls.launch import build_runner
 
 ROOT = Path(__file__).resolve().parent.parent
 ITERATIONS = cases.ITERATIONS
-# float32 adds the halves of a batch in another order; a few 1e-7 a step, over twenty steps.
-TOLERANCE = 1e-5
+# The halves of a batch are added in another order. In float64 twenty steps leave that far below
+# the bound on every processor; in float32 only a single step does.
+TOLERANCE = dict(float64=1e-9, float32=1e-6)
 
 
 def free_port() -> int:
@@ -38,10 +39,10 @@ def free_port() -> int:
 
 def start(*command, **variables) -> subprocess.Popen:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    own = dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", PATH=path)
+    own = dict(CUDA_VISIBLE_DEVICES="", PATH=path)
     return subprocess.Popen(
         [str(part) for part in command],
-        env={**os.environ, **own, **variables},
+        env={"OMP_NUM_THREADS": "1", **os.environ, **own, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -58,14 +59,18 @@ def finish(process: subprocess.Popen) -> str:
 
 
 def weights(work_dir: Path) -> dict[str, Tensor]:
-    path = work_dir / f"iter_{ITERATIONS}.pth"
+    path = (work_dir / "last_checkpoint").read_text()
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-def assert_same_training(expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+def tolerance_of(case: str) -> float:
+    return TOLERANCE[cases.CASES[case].get("dtype", "float64")]
+
+
+def assert_same_training(case: str, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
     assert expected.keys() == found.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=TOLERANCE, msg=name)
+        torch.testing.assert_close(found[name], value, rtol=0, atol=tolerance_of(case), msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -102,27 +107,29 @@ def two(config) -> Path:
 
 @pytest.mark.parametrize("case", cases.CASES)
 def test_two_processes_train_as_one_with_twice_the_batch(case, one, two):
-    assert_same_training(weights(one(case)), weights(two / case))
+    assert_same_training(case, weights(one(case)), weights(two / case))
 
 
-@pytest.mark.parametrize("case", sorted(set(cases.CASES) - set(cases.RUNNER_CASES)))
+# A single step, in float32, moves a layer scale by no more than a few roundings.
+@pytest.mark.parametrize("case", sorted(set(cases.CASES) - set(cases.RUNNER_CASES) - {"float32"}))
 def test_training_moves_what_learns_by_far_more_than_the_tolerance(case, config, one):
     cfg = cases.case_config(config, case, one(case), processes=1)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), cases.default_dtype(cfg.dtype):
         torch.manual_seed(cfg.randomness.seed)
         model = MODELS.build(dict(cfg.model, _scope_="mmseg"))
         model.init_weights()
     trained = weights(one(case))
     for name, parameter in model.named_parameters():
         moved = (trained[name] - parameter).abs().max()
-        assert moved > 10 * TOLERANCE if parameter.requires_grad else True, (name, moved)
+        assert moved > 10 * tolerance_of(case) if parameter.requires_grad else True, (name, moved)
 
 
 @pytest.mark.parametrize("case", sorted(set(cases.CASES) - set(cases.RESUMED)))
 def test_in_every_iteration_two_processes_share_the_images_of_one(case, one, two):
     (whole,) = seen(one(case))
     halves = seen(two / case)
-    assert len(whole["names"]) == ITERATIONS and len(halves) == 2
+    iterations = cases.CASES[case].get("train_cfg.max_iters", ITERATIONS)
+    assert len(whole["names"]) == iterations and len(halves) == 2
     for names, first, second in zip(
         whole["names"], *(half["names"] for half in halves), strict=True
     ):
@@ -168,8 +175,8 @@ def test_the_health_of_positions_is_that_of_whole_ones(case, one, two):
 
     found = figures(two / case)
     assert len(found) > 4
-    # The distances are means over elements that stand where they do to within TOLERANCE.
-    assert found == pytest.approx(figures(one(case)), abs=10 * TOLERANCE)
+    # The distances are means over elements that stand where they do to within the tolerance.
+    assert found == pytest.approx(figures(one(case)), abs=10 * tolerance_of(case))
 
 
 def test_one_process_finishes_what_two_began_with_cut_parameters(config, one, two, tmp_path):
@@ -177,25 +184,27 @@ def test_one_process_finishes_what_two_began_with_cut_parameters(config, one, tw
     cfg.load_from = str(two / "fsdp_by_depth" / f"iter_{cases.RESUMED['fsdp_by_depth']}.pth")
     cfg.resume = True
     cases.train(cfg, "none")
-    assert_same_training(weights(one("by_depth")), weights(tmp_path / "work"))
+    assert_same_training("by_depth", weights(one("by_depth")), weights(tmp_path / "work"))
 
 
 def test_two_machines_train_as_one_process_and_the_first_alone_writes(config, one, tmp_path):
     case = "together_sgd"
     for node in range(2):
         cfg = cases.case_config(config, case, tmp_path / str(node), processes=2)
+        cfg.custom_imports.imports.append("in_float64")
         cfg.dump(tmp_path / f"{node}.py")
     port = str(free_port())
     nodes = [
         start(
             *(ROOT / "tools/dist_train.sh", tmp_path / f"{node}.py", 1),
             **dict(NNODES="2", NODE_RANK=str(node), MASTER_ADDR="127.0.0.1", PORT=port),
+            PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}",
         )
         for node in range(2)
     ]
     outputs = [finish(node) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)[-5000:]
-    assert_same_training(weights(one(case)), weights(tmp_path / "0"))
+    assert_same_training(case, weights(one(case)), weights(tmp_path / "0"))
     assert not list((tmp_path / "1").rglob("*.pth"))
 
 

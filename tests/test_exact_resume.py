@@ -1,4 +1,7 @@
-"""A run that is resumed ends with the bits of one that was never interrupted."""
+"""A run that is resumed ends with the bits of one that was never interrupted.
+
+Both do the same operations in the same order, so that nothing hangs on how a processor rounds.
+"""
 
 import random
 from pathlib import Path

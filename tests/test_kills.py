@@ -1,4 +1,7 @@
-"""A run that is killed at any moment resumes, loses no more than it must, and ends as it would."""
+"""A run that is killed at any moment resumes, loses no more than it must, and ends as it would.
+
+To the bit: what is compared did the same operations in the same order, on any processor.
+"""
 
 import multiprocessing
 import os
