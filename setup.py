@@ -38,5 +38,5 @@ setup(
     python_requires=">=3.10",
     # A path, not a finder, which loses against a folder of this name, such as the clone's own.
     options=dict(editable_wheel=dict(mode="compat")),
-    entry_points=dict(console_scripts=["mmdcls = mmdcls.cli:main"]),
+    entry_points=dict(console_scripts=["mmdcls = mmdcls.commands:main"]),
 )

@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 # The layers in mmdcls.dcls serve without OpenMMLab; only with it are there checkpoints to load.
 if find_spec("mmengine") is not None:
     try:
-        from .safe_loading import allow_runner_checkpoints
+        from mmdcls.checkpoint.safe_loading import allow_runner_checkpoints
 
         allow_runner_checkpoints()
     # A broken mmengine raises anything; the layers and `mmdcls doctor` must come up beside it.

@@ -10,26 +10,37 @@ from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
-MODELS = Registry("model", parent=MMENGINE_MODELS, scope="mmdcls", locations=["mmdcls.models"])
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmdcls", locations=["mmdcls.engine"])
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    "optim wrapper constructor",
-    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    scope="mmdcls",
-    locations=["mmdcls.engine"],
+
+def ours(name: str, parent: Registry, *locations: str) -> Registry:
+    """A registry below mmengine's; the modules at the locations register what it holds."""
+    return Registry(name, parent=parent, scope="mmdcls", locations=list(locations))
+
+
+MODELS = ours("model", MMENGINE_MODELS, "mmdcls.models")
+HOOKS = ours("hook", MMENGINE_HOOKS, "mmdcls.engine", "mmdcls.running.hooks")
+OPTIM_WRAPPER_CONSTRUCTORS = ours(
+    "optim wrapper constructor", MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "mmdcls.engine"
 )
-OPTIM_WRAPPERS = Registry(
-    "optim wrapper", parent=MMENGINE_OPTIM_WRAPPERS, scope="mmdcls", locations=["mmdcls.engine"]
+OPTIM_WRAPPERS = ours("optim wrapper", MMENGINE_OPTIM_WRAPPERS, "mmdcls.running.mixed_precision")
+STRATEGIES = ours("strategy", MMENGINE_STRATEGIES, "mmdcls.running.fsdp")
+WEIGHT_INITIALIZERS = ours(
+    "weight initializer", MMENGINE_WEIGHT_INITIALIZERS, "mmdcls.checkpoint.pretrained"
 )
-STRATEGIES = Registry(
-    "strategy", parent=MMENGINE_STRATEGIES, scope="mmdcls", locations=["mmdcls.engine"]
+REGISTRIES = (
+    MODELS,
+    HOOKS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    STRATEGIES,
+    WEIGHT_INITIALIZERS,
 )
-WEIGHT_INITIALIZERS = Registry(
-    "weight initializer",
-    parent=MMENGINE_WEIGHT_INITIALIZERS,
-    scope="mmdcls",
-    locations=["mmdcls.engine"],
-)
+
+
+def registered() -> dict[str, Registry]:
+    """Every name that configs can give as `mmdcls.X`, and the registry that it is in."""
+    for registry in REGISTRIES:
+        registry.import_from_location()
+    return {name: registry for registry in REGISTRIES for name in registry.module_dict}
 
 
 def bare_name(kind: str | Callable) -> str:

@@ -1,15 +1,31 @@
 """Every test starts from the same random numbers, so that a failure can be repeated."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+TESTS = Path(__file__).parent
+GPUS = [pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else []
+DEVICES = ["cpu", *GPUS]
 # The inputs are small, and threads that wait for each other cost more than they bring.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 settings.register_profile("laws", deadline=None, derandomize=True, database=None, max_examples=40)
 settings.load_profile("laws")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] != "dcls":
+            item.add_marker(pytest.mark.openmmlab)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device on which the layer has to compute the same."""
+    return torch.device(request.param)
 
 
 @pytest.fixture(autouse=True)

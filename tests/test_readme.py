@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-import synthetic
-from catalogue import CONFIGS
 from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, MODELS, init_default_scope
+
+from helpers import synthetic
+from helpers.catalogue import CONFIGS
 
 README = (CONFIGS.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -10,12 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.registry import DefaultScope, Registry
-from tiny import Tiny, batch
+from mmengine.registry import DefaultScope
 from torch import nn
 
-import mmdcls.engine
-import mmdcls.models  # noqa: F401  with the engine, all that a config can name
+from helpers.tiny import Tiny, batch
 from mmdcls import registry
 from mmdcls.dcls import INTERPOLATIONS, DclsNd
 
@@ -320,14 +318,7 @@ def scope() -> Iterator[None]:
         yield
 
 
-def registered() -> Iterator[tuple[str, Registry]]:
-    for item in vars(registry).values():
-        if isinstance(item, Registry) and item.scope == "mmdcls":
-            for name in item.module_dict:
-                yield name, item
-
-
-REGISTRIES = dict(registered())
+REGISTRIES = registry.registered()
 
 
 def test_every_registered_piece_is_in_the_table():

@@ -23,7 +23,7 @@ from prepare_cells import STAMP, prepare, read_json
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmdcls.drawing import (
+from mmdcls.engine.drawing import (
     bare,
     dense_kernels,
     draw_density,
@@ -32,8 +32,8 @@ from mmdcls.drawing import (
     owners_of,
 )
 from mmdcls.errors import InputError
-from mmdcls.launch import build_runner
-from mmdcls.traces import Traces
+from mmdcls.running.runner import build_runner
+from mmdcls.running.traces import Traces
 
 matplotlib.use("Agg")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "demo"

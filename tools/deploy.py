@@ -2,11 +2,11 @@
 
 import sys
 
-from mmdcls import cli
+from mmdcls import commands
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return cli.main(["deploy", *(sys.argv[1:] if arguments is None else arguments)])
+    return commands.main(["deploy", *(sys.argv[1:] if arguments is None else arguments)])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import argparse
 import torch
 from mmengine.config import Config
 
-from mmdcls.launch import config_parser, load_config, run
 from mmdcls.registry import bare_name
+from mmdcls.running.launch import config_parser, load_config, run
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mmdcls.errors import InputError
 
-from .files import check_sha256
+from .checksum import check_sha256
 
 ATTEMPTS = 5
 PAUSE = 1.0  # seconds after the first break, and twice as long after each further one

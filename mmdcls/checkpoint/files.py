@@ -1,7 +1,6 @@
 """Checkpoint files, local or behind a URL, read without running anything that is in them."""
 
 import argparse
-import hashlib
 import os
 import re
 import zipfile
@@ -13,6 +12,9 @@ from textwrap import shorten
 import torch
 
 from mmdcls.errors import InputError
+
+from .checksum import check_sha256
+from .download import fetch
 
 # How files of torch begin: a zip file, and before torch 1.6 a pickle.
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
@@ -42,8 +44,6 @@ def read_checkpoint(location: str | Path, sha256: str | None = None) -> Mapping:
 def local_file(location: str | Path, sha256: str | None = None) -> Path:
     """The path, or what is behind the URL; raises InputError where it is not there."""
     if str(location).startswith(("http://", "https://")):
-        from .download import fetch
-
         return fetch(str(location), sha256, check=read_file)
     path = Path(location).expanduser()
     if not path.is_file():
@@ -143,19 +143,3 @@ def read_safetensors(path: Path) -> Mapping:
         return load_file(path)
     except SafetensorError as error:
         raise Unreadable(f"is damaged ({error})") from error
-
-
-def check_sha256(path: Path, expected: str | None, source: str | Path) -> None:
-    """Raises InputError where the file has another checksum; the file is called by its source."""
-    if expected is None:
-        return
-    expected = expected.strip().lower().removeprefix("sha256:")
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    found = digest.hexdigest()
-    if found != expected:
-        raise InputError(
-            f"{source} has sha256 {found}, and not {expected}: it is damaged, or another file."
-        )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmdcls.errors import InputError
 
 from .elements import adapt, interpolation_of, moved_positions
+from .fitting import check_values, misfits_of, some_of
 from .layouts import (
     BACKBONE,
     OURS,
@@ -20,7 +21,6 @@ from .layouts import (
     tensors_in,
     weights_in,
 )
-from .misfits import check_values, misfits_of, some_of
 from .published import axis_order_of, check_interpolation, from_published, is_published
 from .report import Report
 

@@ -8,9 +8,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 from torch import Tensor
 
-from mmdcls.engine import check_config
+from mmdcls.checkpoint.trained import Trained
+from mmdcls.data.paths import check_paths
 from mmdcls.errors import InputError
-from mmdcls.trained import Trained
 
 from .exporting import Function
 from .graphs import Graph, Segmentor
@@ -39,7 +39,7 @@ def agreement(
     """
     if not isinstance(graph, Segmentor):
         raise InputError("--compare counts pixels, and only segmentors give them classes.")
-    check_config(trained.cfg, ("val",))
+    check_paths(trained.cfg, ("val",))
     deployed = copy.deepcopy(trained.model)
 
     def encode_decode(inputs: Tensor, metas: list[dict]) -> Tensor:

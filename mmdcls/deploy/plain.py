@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from mmdcls.checkpoint.trained import AUXILIARY, Trained
+from mmdcls.config import nodes
 from mmdcls.dcls import DclsNd, merged
-from mmdcls.engine.check_config import nodes
 from mmdcls.errors import InputError
-from mmdcls.trained import AUXILIARY, Trained
 
 from .exporting import check_same
 from .graphs import Graph, graph_of

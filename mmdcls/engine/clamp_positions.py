@@ -3,8 +3,7 @@ from mmengine.runner import Runner
 
 from mmdcls.dcls import position_owners
 from mmdcls.registry import HOOKS
-
-from .fsdp import whole_parameters
+from mmdcls.wrapping import whole_parameters
 
 
 @HOOKS.register_module()

@@ -2,8 +2,7 @@ from torch import nn
 
 from mmdcls.dcls import ElementPositions, position_owners
 from mmdcls.errors import InputError
-
-from .check_checkpoint import unwrapped
+from mmdcls.wrapping import unwrapped
 
 
 def owners_for(piece: str, model: nn.Module) -> dict[str, ElementPositions]:

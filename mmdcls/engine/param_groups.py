@@ -10,6 +10,7 @@ from torch import nn
 from mmdcls.dcls import ElementPositions
 from mmdcls.dcls.arguments import check_choice, check_number, check_whole
 from mmdcls.registry import OPTIM_WRAPPER_CONSTRUCTORS, check_type
+from mmdcls.wrapping import without_wrappers
 
 DECAY_TYPES = ("layer_wise", "stage_wise")
 OPTIONS = ("decay_rate", "decay_type", "num_layers", "position_lr_mult", "custom_keys")
@@ -171,11 +172,6 @@ def check_custom_keys(custom_keys: object, base_wd: float | None) -> None:
             check_multiplier(f"{where}.{name}", value)
         if "decay_mult" in custom and base_wd is None:
             raise ValueError(f"{where}.decay_mult needs a weight_decay in the optimizer")
-
-
-def without_wrappers(name: str) -> str:
-    """The parameter's name in the model, where torch has wrapped parts of it."""
-    return name.replace("_fsdp_wrapped_module.", "").replace("_checkpoint_wrapped_module.", "")
 
 
 def table(groups: dict[str, dict]) -> str:

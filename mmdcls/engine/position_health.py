@@ -9,10 +9,9 @@ from mmdcls.dcls import ElementPositions
 from mmdcls.dcls.arguments import check_number, check_whole
 from mmdcls.dcls.statistics import element_figures, summary
 from mmdcls.registry import HOOKS
+from mmdcls.wrapping import unwrapped, whole_parameters
 
-from .check_checkpoint import unwrapped
 from .failure_signatures import SIGNATURES, Group
-from .fsdp import whole_parameters
 
 KEY = "position_health"
 
@@ -143,7 +142,7 @@ class PositionHealth(Hook):
         if not any(len(owner.kernel_size) == 2 for owner in owners):
             return
         # Needs matplotlib, which figures do not.
-        from mmdcls.drawing import positions_image
+        from .drawing import positions_image
 
         image = positions_image(unwrapped(runner.model))
         runner.visualizer.add_image("positions", image, step=runner.iter + 1)

@@ -10,9 +10,8 @@ from mmdcls.dcls import ElementPositions, repulsion
 from mmdcls.dcls.arguments import check_flag, check_number, check_whole
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
+from mmdcls.wrapping import is_cut, unwrapped
 
-from .check_checkpoint import unwrapped
-from .fsdp import is_cut
 from .owners import owners_for
 from .span import check_span, now
 

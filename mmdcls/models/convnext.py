@@ -12,14 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdcls.checkpoint.load import refuse_foreign
 from mmdcls.dcls import Dcls2d, ElementPositions, Shares
-from mmdcls.dcls.arguments import (
-    LARGEST,
-    check_flag,
-    check_number,
-    check_whole,
-    is_whole,
-    per_axis,
-)
+from mmdcls.dcls.arguments import LARGEST, check_flag, check_number, check_whole, is_whole, per_axis
 from mmdcls.registry import MODELS, check_type
 
 # ConvNeXt's own sizes.

@@ -6,6 +6,6 @@ def said(monkeypatch) -> list[str]:
     """The lines that `mmdcls.Pretrained` has logged."""
     lines = []
     monkeypatch.setattr(
-        "mmdcls.engine.pretrained.print_log", lambda text, logger: lines.append(text)
+        "mmdcls.checkpoint.pretrained.print_log", lambda text, logger: lines.append(text)
     )
     return lines

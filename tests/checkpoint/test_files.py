@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from published_convnext import assert_same_maps, ours, published, saved
 
+from helpers.published_convnext import assert_same_maps, ours, published, saved
 from mmdcls.checkpoint.files import read_checkpoint
 from mmdcls.errors import InputError
 

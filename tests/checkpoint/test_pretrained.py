@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import MODELS
-from provocations import build_model, new_trial
-from published_convnext import ours, published, quiet_layer, randomised, saved
 from torch import nn
 
+from helpers.provocations import build_model, new_trial
+from helpers.published_convnext import ours, published, quiet_layer, randomised, saved
 from mmdcls.checkpoint.load import Reading, load_into
 from mmdcls.dcls import Dcls2d
 from mmdcls.errors import InputError

@@ -4,9 +4,9 @@ from argparse import Namespace
 
 import pytest
 import torch
-from published_convnext import SMALL, VERSIONS, assert_same_maps, ours, published, saved
 
-from mmdcls.checkpoint.convert import in_published_layout
+from helpers.published_convnext import SMALL, VERSIONS, assert_same_maps, ours, published, saved
+from mmdcls.checkpoint.conversion import in_published_layout
 from mmdcls.dcls import INTERPOLATIONS
 from mmdcls.errors import InputError
 from mmdcls.models.convnext import ARCHS

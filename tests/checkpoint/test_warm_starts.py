@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from published_convnext import (
+from torch import nn
+
+from helpers.published_convnext import (
     SMALL,
     PublishedBlock,
     PublishedConvNeXt,
@@ -14,8 +16,6 @@ from published_convnext import (
     ours,
     saved,
 )
-from torch import nn
-
 from mmdcls.checkpoint.layouts import tensors_in
 from mmdcls.dcls import INTERPOLATIONS
 from mmdcls.errors import InputError

@@ -7,20 +7,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import synthetic
 import torch
-from catalogue import leaf_of, load
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
-from provocations import expect, load_tool, new_trial, short_runs
-from published_convnext import saved
 from torch import nn
 
-from mmdcls import cli
-from mmdcls.engine import CheckInputs
+from helpers import synthetic
+from helpers.catalogue import leaf_of, load
+from helpers.provocations import expect, load_tool, new_trial, short_runs
+from helpers.published_convnext import saved
+from mmdcls import commands
 from mmdcls.errors import InputError
+from mmdcls.running.hooks import CheckInputs
 
 convert = load_tool("convert_checkpoint").main
 
@@ -135,7 +135,7 @@ def test_heads_have_the_names_of_the_old_releases(method, model):
 
 def test_an_old_file_is_converted_whole_for_plain_mmengine(config, model, old_file, tmp_path):
     target = tmp_path / "new" / "ours.pth"
-    assert cli.main(["convert", old_file, str(target), "--config", str(config)]) == 0
+    assert commands.main(["convert", old_file, str(target), "--config", str(config)]) == 0
     fresh = MODELS.build(load(config).model)
     load_checkpoint(fresh, str(target), strict=True)
     assert_same_state(model.state_dict(), fresh.state_dict())

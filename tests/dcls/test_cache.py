@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import draw_input
-from models_in_eval import OwnPositions, SharedPositions, truth
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from helpers.cases import draw_input
+from helpers.models_in_eval import OwnPositions, SharedPositions, truth
 from mmdcls.dcls import INTERPOLATIONS
 
 MODES = dict(no_grad=torch.no_grad, inference_mode=torch.inference_mode)

@@ -6,12 +6,12 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from cases import draw_elements, draw_input, draw_layer
-from models_in_eval import OwnPositions, SharedPositions, truth
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, jvp, vmap
 
+from helpers.cases import draw_elements, draw_input, draw_layer
+from helpers.models_in_eval import OwnPositions, SharedPositions, truth
 from mmdcls.dcls import INTERPOLATIONS, DclsNd, layers
 
 MODES = dict(no_grad=torch.no_grad, inference_mode=torch.inference_mode)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from cases import draw_input, draw_layer
 from torch import nn
 from torch.export import Dim
 
+from helpers.cases import draw_input, draw_layer
 from mmdcls.dcls import INTERPOLATIONS
 
 each_groups = pytest.mark.parametrize("groups", [1, 4], ids=["dense", "depthwise"])

@@ -2,7 +2,10 @@
 
 import pytest
 import torch
-from cases import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.cases import (
     PLACES,
     SIZES,
     Elements,
@@ -10,9 +13,6 @@ from cases import (
     assert_same_values_and_gradients,
     draw_elements,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
 from mmdcls.dcls import INTERPOLATIONS, construct_kernel, position_limits, reference
 
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -29,8 +29,9 @@ def assert_same_as_reference(elements: Elements, size: tuple[int, ...], interpol
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @each_interpolation
-def test_values_and_gradients_are_those_of_the_reference(interpolation, size, place):
-    assert_same_as_reference(draw_elements(size, interpolation, place), size, interpolation)
+def test_values_and_gradients_are_those_of_the_reference(interpolation, size, place, device):
+    elements = draw_elements(size, interpolation, place, device=device)
+    assert_same_as_reference(elements, size, interpolation)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

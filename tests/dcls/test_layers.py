@@ -5,10 +5,10 @@ import warnings
 
 import pytest
 import torch
-from cases import CONVS, LAYERS, assert_same_values_and_gradients, draw_input, draw_layer
 from torch import nn
 from torch.func import functional_call
 
+from helpers.cases import CONVS, LAYERS, assert_same_values_and_gradients, draw_input, draw_layer
 from mmdcls.dcls import INTERPOLATIONS, ElementPositions, construct_kernel
 
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from cases import CONVS, draw_input, draw_layer
 from test_layers import GEOMETRIES, each_axes, each_interpolation, geometry
 from torch import Tensor, nn
 
+from helpers.cases import CONVS, draw_input, draw_layer
 from mmdcls.dcls import DclsNd, ElementPositions, merged
 
 

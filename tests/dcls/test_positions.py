@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from cases import LAYERS, draw_elements, draw_layer
 
+from helpers.cases import LAYERS, draw_elements, draw_layer
 from mmdcls.dcls import (
     INTERPOLATIONS,
     ElementPositions,

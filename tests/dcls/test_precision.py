@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from cases import LAYERS, draw_input, draw_layer
 
+from helpers.cases import LAYERS, draw_input, draw_layer
 from mmdcls.dcls import INTERPOLATIONS, construct_kernel
 
 LOW = [torch.bfloat16, torch.float16]

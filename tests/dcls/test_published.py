@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from cases import assert_same_values_and_gradients, draw_elements, draw_layer
-from published import (
+
+from helpers.cases import assert_same_values_and_gradients, draw_elements, draw_layer
+from helpers.published import (
     PUBLISHED,
     VERSIONS,
     kernel_axis_of_each_row,
     published_kernel,
     published_layer,
 )
-
 from mmdcls.dcls import INTERPOLATIONS, construct_kernel
 
 each_interpolation = pytest.mark.parametrize("interpolation", VERSIONS)

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from cases import LAYERS, Elements, LargestTensor, draw_elements
 from DCLS.construct import modules
-from published import VERSIONS, kernel_axis_of_each_row, published_kernel, published_layer
 from torch import Tensor, nn
 
+from helpers.cases import LAYERS, Elements, LargestTensor, draw_elements
+from helpers.published import VERSIONS, kernel_axis_of_each_row, published_kernel, published_layer
 from mmdcls.dcls import INTERPOLATIONS, ElementPositions, construct_kernel
 
 each_interpolation = pytest.mark.parametrize("interpolation", VERSIONS)

@@ -4,8 +4,8 @@ from math import log, sqrt
 
 import pytest
 import torch
-from cases import draw_elements
 
+from helpers.cases import draw_elements
 from mmdcls.dcls import INTERPOLATIONS, construct_kernel, reference
 
 # The width at which a Gaussian has fallen to one half after one cell, to 1/16 after two.

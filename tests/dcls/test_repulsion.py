@@ -4,9 +4,9 @@ from itertools import combinations
 
 import pytest
 import torch
-from cases import LAYERS
 from torch import Tensor, nn
 
+from helpers.cases import LAYERS
 from mmdcls.dcls import clamp_positions_, position_owners, repulsion
 
 SHAPES = [(1, 2, 1, 4), (2, 3, 2, 5), (3, 2, 1, 3), (4, 1, 1, 2)]

@@ -6,10 +6,10 @@ import pickle
 
 import pytest
 import torch
-from cases import LAYERS, draw_input, draw_layer
 from torch import nn
 from torch.func import functional_call
 
+from helpers.cases import LAYERS, draw_input, draw_layer
 from mmdcls.dcls import INTERPOLATIONS, Dcls2d, DclsNd, ElementPositions
 
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 import torch
-from cases import SIZES, draw_elements
 
+from helpers.cases import SIZES, draw_elements
 from mmdcls.dcls import INTERPOLATIONS, position_limits, statistics
 from mmdcls.dcls.statistics import element_figures, summary
 

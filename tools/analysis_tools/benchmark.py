@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from mmdcls.dcls import Dcls2d
-from mmdcls.dcls.depthwise import depthwise
+from mmdcls.dcls.conv.operators import depthwise
 from mmdcls.models import DclsConvNeXt
 
 FORMATS = dict(NCHW=torch.contiguous_format, channels_last=torch.channels_last)

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
-from mmdcls.drawing import draw_positions
+from mmdcls.engine.drawing import draw_positions
 
 
 def main(arguments: list[str] | None = None) -> None:

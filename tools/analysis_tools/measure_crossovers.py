@@ -2,7 +2,7 @@
 
     python tools/analysis_tools/measure_crossovers.py
 
-Prints the times and the tables of mmdcls/dcls/crossovers.py for this machine.
+Prints the times and the tables of mmdcls/dcls/conv/crossovers.py for this machine.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from statistics import median
 import torch
 from tqdm import tqdm
 
-from mmdcls.dcls.depthwise import WAYS
+from mmdcls.dcls.conv.ways import WAYS
 
 MAPS = (8, 16, 32, 64, 128, 256)
 KERNELS = (3, 5, 7, 9, 11, 13, 17, 23, 31, 41, 51, 63)

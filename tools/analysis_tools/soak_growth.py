@@ -21,7 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from mmdcls.launch import build_runner
+from mmdcls.running.runner import build_runner
 
 matplotlib.use("Agg")
 TOOLS = Path(__file__).resolve().parent.parent

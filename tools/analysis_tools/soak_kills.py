@@ -24,7 +24,7 @@ from mmengine.config import Config
 from tqdm import tqdm
 
 from mmdcls.checkpoint.files import read_torch
-from mmdcls.engine.whole_checkpoint import newest_whole
+from mmdcls.checkpoint.whole import newest_whole
 
 TOOLS = Path(__file__).resolve().parent.parent
 DEMO = TOOLS.parent / "configs/demo/dcls-convnext-mini_upernet_1xb2-360_cells-256x256.py"

@@ -1,0 +1,59 @@
+"""A model with the weights of a checkpoint, for whatever happens after training."""
+
+from typing import NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from torch import nn
+
+import mmdcls  # noqa: F401  lets torch load what a Runner wrote
+from mmdcls.config import read_config
+from mmdcls.errors import InputError
+
+from .files import local_file, naming, read_torch
+from .fitting import check_values, misfits_of, refusal, some_of, weights_of
+from .load import is_foreign
+from .resuming import fault_of_layers
+
+# Serves the training only.
+AUXILIARY = "auxiliary_head"
+
+
+class Trained(NamedTuple):
+    cfg: Config
+    model: nn.Module  # in eval, on the CPU
+    dataset_meta: dict  # classes and palette, where the checkpoint names them
+
+
+def load_trained(config: str, checkpoint: str, options: dict | None = None) -> Trained:
+    """Build the model of a config, without its auxiliary heads, and fill all of it.
+
+    Raises InputError where the checkpoint lacks a tensor of the model or has one too many.
+    """
+    cfg = read_config(config, options)
+    file = local_file(checkpoint)
+    with naming(file):
+        loaded = read_torch(file)
+    parts = {key: value for key, value in cfg.model.items() if key != AUXILIARY}
+    model = MODELS.build(parts).eval()
+    if is_foreign(model, loaded):
+        raise InputError(
+            f"The checkpoint {checkpoint} is in the layout of others; turn it into one of ours "
+            f"with `mmdcls convert {checkpoint} NEW_FILE --config {config}`, and take that."
+        )
+    given, wanted = weights_of(loaded), model.state_dict()
+    given = {name: value for name, value in given.items() if not name.startswith(f"{AUXILIARY}.")}
+    source, advice = f"The checkpoint {checkpoint}", "give the config it was trained with"
+    if misfits_of(given, wanted):
+        raise refusal(source, given, wanted, advice)
+    if more := [name for name in given if name not in wanted]:
+        raise InputError(
+            f"{source} is of a larger model: it has {len(more)} tensors that the config has no "
+            f"place for ({some_of(more)}); {advice}."
+        )
+    if fault := fault_of_layers(source, loaded, model, advice):
+        raise fault
+    check_values(source, given)
+    model.load_state_dict(given)
+    meta = loaded.get("meta", {}).get("dataset_meta") or {}
+    return Trained(cfg, model, {key: meta[key] for key in ("classes", "palette") if key in meta})

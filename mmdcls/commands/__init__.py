@@ -1,0 +1,32 @@
+"""The console command `mmdcls`; each of its commands is a file here."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+
+from mmdcls.running.failures import in_a_sentence
+
+# Command, a module here whose main(arguments) runs it, and its line in the help.
+COMMANDS = {
+    "convert": "turn a checkpoint into one of ours, or back",
+    "doctor": "show what is installed, and how to mend what is broken",
+    "deploy": "write a model that needs no mmdcls: torch.export, ONNX",
+    "predict": "predict on images with a trained model, and draw what it finds",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    lines = [f"  {name:10}  {summary}" for name, summary in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="mmdcls",
+        description="DCLS for OpenMMLab.",
+        epilog="\n".join(["commands:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="command")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="mmdcls COMMAND --help")
+    chosen = parser.parse_args(arguments)
+    with in_a_sentence():
+        # What one command needs may be broken where another, such as doctor, must run.
+        return import_module(f"{__name__}.{chosen.command}").main(chosen.arguments) or 0

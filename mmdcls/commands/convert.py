@@ -1,0 +1,44 @@
+"""Turn a checkpoint in any known layout into one of ours, or ours into the published layout."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.registry import MODELS
+
+from mmdcls.checkpoint.conversion import check_target, convert, in_published_layout, write
+from mmdcls.checkpoint.files import read_checkpoint
+from mmdcls.checkpoint.load import Reading
+from mmdcls.checkpoint.published import AXIS_ORDERS
+from mmdcls.config import read_config
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="mmdcls convert", description=__doc__)
+    parser.add_argument("source", help="file or URL; docs/weights.md lists what is known")
+    parser.add_argument("target", type=Path, help="file to write")
+    parser.add_argument(
+        "--config", required=True, help="config of the model that takes the weights"
+    )
+    parser.add_argument(
+        "--to",
+        choices=["mmdcls", "published"],
+        default="mmdcls",
+        help="layout to write: ours, for load_from and init_cfg, or that of the published code",
+    )
+    parser.add_argument("--sha256", help="what the checksum of the source must be")
+    parser.add_argument("--key", help="entry of the source that holds the weights")
+    parser.add_argument(
+        "--axis-order", choices=AXIS_ORDERS, help="how the source stores positions, if you know it"
+    )
+    parsed = parser.parse_args(arguments)
+    reading = Reading(parsed.key, axis_order=parsed.axis_order)
+    check_target(parsed.source, parsed.target)
+    content = read_checkpoint(parsed.source, parsed.sha256)
+    model = MODELS.build(read_config(parsed.config).model)
+    written, report = convert(model, content, parsed.source, reading)
+    if parsed.to == "published":
+        written = in_published_layout(content, model, parsed.source, reading)
+    write(written, parsed.target)
+    sys.stdout.write(f"{report}\n{parsed.target} is written\n")

@@ -1,0 +1,27 @@
+"""Predict on images with a trained segmentor or detector, and draw what it finds."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdcls.config import add_options
+from mmdcls.running.prediction import predict
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="mmdcls predict", description=__doc__)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="path", help="image, or folder")
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="default predictions")
+    parser.add_argument("--device", help="such as cpu or cuda:1; default the first GPU, if any")
+    add_options(parser)
+    parsed = parser.parse_args(arguments)
+    predict(
+        parsed.config,
+        parsed.checkpoint,
+        parsed.paths,
+        parsed.out,
+        device=parsed.device,
+        options=parsed.cfg_options,
+    )

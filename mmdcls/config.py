@@ -1,0 +1,142 @@
+"""Configs, read in one way by every command, and what is found in them."""
+
+import argparse
+import os
+import traceback
+from collections.abc import Iterator
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.utils import get_object_from_string
+
+from mmdcls.errors import InputError
+from mmdcls.registry import registered
+
+
+class Options(DictAction):
+    """mmengine's, which takes the spaces out of paths."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if "=" not in value:
+                parser.error(f"{option_string} {value}: write KEY=VALUE, without spaces around =")
+        super().__call__(parser, namespace, values, option_string)
+
+    @staticmethod
+    def _parse_iterable(val: str) -> object:
+        is_path = "/" in val and not set(val) & set(",()[]")
+        return val.strip("'\"") if is_path else DictAction._parse_iterable(val)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=Options,
+        default={},
+        metavar="KEY=VALUE",
+        help="override settings of the config; lists as key=a,b or 'key=[(a,b),(c,d)]'",
+    )
+
+
+def read_config(path: str, options: dict | None = None) -> Config:
+    """The config of a model with what --cfg-options say; its scope becomes the default one.
+
+    Raises InputError for a file that is not there or is no config, for options that it has no
+    place for, and for names without their scope.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"There is no config {path}; give the path of a config file.")
+    try:
+        cfg = Config.fromfile(path)
+    # A config is a program, and raises anything.
+    except Exception as error:
+        raise InputError(f"{path} is not a config ({reason_of(error)}); correct it.") from error
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, TypeError) as error:
+        raise InputError(no_place(cfg, options) or one_line(error)) from error
+    if not isinstance(cfg.get("model"), dict):
+        raise InputError(f"The config {path} has no model; give the config of a model.")
+    check_scopes(cfg)
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    return cfg
+
+
+def reason_of(error: Exception) -> str:
+    """What a config raised, and in which of its lines where that is known."""
+    # mmengine runs the program without its name.
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if not frame[0]]
+    where = f"line {lines[-1]}: " if lines else ""
+    kind = "" if isinstance(error, (OSError, SyntaxError)) else f"{type(error).__name__}: "
+    return f"{where}{kind}{one_line(error)}"
+
+
+def one_line(error: Exception) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(text).split())
+
+
+def no_place(cfg: Config, options: dict) -> str | None:
+    """A sentence for the first option below something that has nothing below it."""
+    for option in options:
+        node, path = cfg, []
+        for key in option.split("."):
+            if not isinstance(node, (dict, list, tuple)):
+                where = ".".join(path)
+                return (
+                    f"--cfg-options {option}: {where} is {node!r} in the config, and has no "
+                    f"{key}; to give all of it anew, add {where}._delete_=True."
+                )
+            path.append(key)
+            if isinstance(node, dict):
+                node = node.get(key, {})
+            elif key.isdecimal() and int(key) < len(node):
+                node = node[int(key)]
+            else:
+                where = ".".join(path[:-1])
+                return (
+                    f"--cfg-options {option}: {where} is a list of {len(node)} in the config; "
+                    f"name one of them by its number, from {where}.0 on."
+                )
+    return None
+
+
+def check_scopes(cfg: Config) -> None:
+    """Raise InputError for names of ours without their scope, and for unknown ones with it."""
+    names = registered()
+    # Names that mmengine has too, such as AmpOptimWrapper, are right without our scope.
+    shared = {name for name, registry in names.items() if name in registry.parent.module_dict}
+    for path, node in nodes("", cfg.to_dict()):
+        check_names(path, node, set(names), shared)
+
+
+def nodes(path: str, node: object) -> Iterator[tuple[str, dict]]:
+    """Every dict in the node, with the dotted key that names it for --cfg-options."""
+    if isinstance(node, dict):
+        yield path, node
+        children = node.items()
+    elif isinstance(node, (list, tuple)):
+        children = enumerate(node)
+    else:
+        return
+    for key, child in children:
+        yield from nodes(f"{path}.{key}" if path else str(key), child)
+
+
+def loader_dataset(cfg: Config, split: str) -> dict | None:
+    return (cfg.get(f"{split}_dataloader") or {}).get("dataset")
+
+
+def check_names(path: str, node: dict, names: set[str], shared: set[str]) -> None:
+    for key in ("type", "constructor"):
+        name = node.get(key)
+        if not isinstance(name, str):
+            continue
+        where = f"{path}.{key}".lstrip(".")
+        if name in names - shared:
+            raise InputError(f"{where}={name!r} lacks its scope; write {f'mmdcls.{name}'!r}.")
+        scope, _, rest = name.partition(".")
+        is_known = rest in names or get_object_from_string(name) is not None
+        if scope == "mmdcls" and not is_known:
+            raise InputError(f"{where}={name!r} is unknown; mmdcls has {', '.join(sorted(names))}.")

@@ -1,0 +1,1 @@
+"""What data sets hold, and where they and a config disagree."""

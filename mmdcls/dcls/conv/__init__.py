@@ -1,0 +1,32 @@
+"""Dense kernel -> convolution, for one to three axes."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .framework import plain
+from .operators import depthwise, depthwise_why_not
+
+
+def convolve(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+    padding_mode: str,
+    groups: int,
+) -> Tensor:
+    """Convolve with a dense kernel.
+
+    padding       cells before and after, per axis
+    padding_mode  "constant" (zeros), "reflect", "replicate" or "circular"
+    """
+    axes = kernel.dim() - 2
+    amount = tuple(before for before, _ in padding)
+    if padding_mode != "constant" or any(before != after for before, after in padding):
+        sides = [cells for before_after in reversed(padding) for cells in before_after]
+        x = F.pad(x, sides, mode=padding_mode)
+        amount = (0,) * axes
+    if depthwise_why_not(x, kernel, groups, bias) is None:
+        return depthwise(x, kernel, bias, stride, amount)
+    return plain(x, kernel, bias, stride, amount, groups)

@@ -1,0 +1,160 @@
+"""Depthwise 2-D convolution with large kernels, fast on CPUs, as `torch.library` operators.
+
+There are two computations, the values and the gradient of the kernel; the gradient of the input
+is the values with the kernel turned round. `WAYS` has several ways for each. All give the same
+numbers, and every call takes the fastest for its sizes, as measured in crossovers.py.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..cache import is_transformed
+from .framework import framework_gradients, plain
+from .ways import choose
+
+CHANNELS_LAST = torch.channels_last
+
+
+def depthwise_why_not(
+    x: Tensor, kernel: Tensor, groups: int, bias: Tensor | None = None
+) -> str | None:
+    """Why the operators here cannot serve this call, or None if they can."""
+    if x.device.type != "cpu":
+        return f"they were measured on CPUs only, and the input is on {x.device}"
+    if x.dim() != 4 or kernel.dim() != 4:
+        return "they work on batches of two-dimensional maps"
+    if not groups == x.shape[1] == kernel.shape[0]:
+        return "they need as many groups as input and output channels"
+    if any(is_transformed(tensor) for tensor in (x, kernel, bias) if tensor is not None):
+        return "custom operators know neither torch.func nor forward-mode differentiation"
+    return None
+
+
+def depthwise(
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> Tensor:
+    """As `F.conv2d(x, kernel, bias, stride, padding, groups=channels)`, in x's memory format."""
+    # Autocast does not reach into custom operators; it leaves float64 alone.
+    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
+        dtype = torch.get_autocast_dtype("cpu")
+        x, kernel, bias = x.to(dtype), kernel.to(dtype), None if bias is None else bias.to(dtype)
+    nchw = x.is_contiguous()
+    x = x.contiguous(memory_format=CHANNELS_LAST)
+    dtypes = {tensor.dtype for tensor in (x, kernel, bias) if tensor is not None}
+    if is_traced_away() or len(dtypes) > 1:  # which the framework refuses
+        y = plain(x, kernel, bias, stride, padding, x.shape[1])
+    else:
+        y = depthwise_conv2d(x, kernel, bias, list(stride), list(padding))
+    return y.contiguous() if nchw else y
+
+
+def is_traced_away() -> bool:
+    """Whether the graph being traced must run where this package, and its operators, are not."""
+    # Strict export traces as the compiler does, and cannot be told apart from it.
+    exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    return exporting or torch.jit.is_tracing()
+
+
+@torch.library.custom_op("mmdcls::depthwise_conv2d", mutates_args=())
+def depthwise_conv2d(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    """x (N, C, H, W) channels_last, kernel (C, 1, S_h, S_w) -> (N, C, H', W') channels_last."""
+    way = choose("values", x, kernel.shape[2:])
+    return way(x, kernel, bias, stride, padding)
+
+
+@depthwise_conv2d.register_fake
+def _(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]):
+    return F.conv2d(x, kernel, bias, stride, padding, groups=x.shape[1])
+
+
+@torch.library.custom_op("mmdcls::depthwise_conv2d_kernel_gradient", mutates_args=())
+def depthwise_conv2d_kernel_gradient(
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+) -> Tensor:
+    """What `grad`, the gradient of the values at stride 1, gives the kernel: (C, 1, S_h, S_w)."""
+    if grad.numel() == 0:
+        return grad.new_zeros(grad.shape[1], 1, *kernel_size)
+    way = choose("kernel_gradient", x, kernel_size)
+    return way(grad, x, kernel_size, padding).contiguous()
+
+
+@depthwise_conv2d_kernel_gradient.register_fake
+def _(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
+    return grad.new_empty(grad.shape[1], 1, *kernel_size)
+
+
+def gradient_of_input(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
+    """From the gradient at stride 1: the values with the kernel turned round."""
+    beyond = [size - 1 - p for size, p in zip(kernel.shape[2:], padding, strict=True)]
+    # Padding wider than the kernel makes values that no cell of the input is in.
+    rows, columns = (min(cells, 0) for cells in beyond)
+    grad = F.pad(grad, (columns, columns, rows, rows)) if rows or columns else grad
+    grad = grad.contiguous(memory_format=CHANNELS_LAST)
+    turned = kernel.flip(2, 3)
+    return depthwise_conv2d(grad, turned, None, [1, 1], [max(cells, 0) for cells in beyond])
+
+
+def at_stride_1(
+    grad: Tensor, stride: list[int], x: Tensor, kernel: Tensor, padding: list[int]
+) -> Tensor:
+    """Zeros between the cells of grad, where stride 1 would have had values."""
+    if max(stride) == 1:
+        return grad.contiguous(memory_format=CHANNELS_LAST)
+    sizes = zip(x.shape[2:], kernel.shape[2:], padding, strict=True)
+    full = grad.new_zeros(*grad.shape[:2], *(size + 2 * p - s + 1 for size, s, p in sizes))
+    full = full.contiguous(memory_format=CHANNELS_LAST)
+    full[:, :, :: stride[0], :: stride[1]] = grad
+    return full
+
+
+def _save(ctx, inputs: tuple, output: Tensor) -> None:
+    x, kernel, _, ctx.stride, ctx.padding = inputs
+    ctx.save_for_backward(x, kernel)
+
+
+def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, kernel = ctx.saved_tensors
+    if is_transformed(grad):
+        mask = list(ctx.needs_input_grad[:3])
+        return *framework_gradients(grad, x, kernel, ctx.stride, ctx.padding, mask), None, None
+    grad_x = grad_kernel = grad_bias = None
+    if ctx.needs_input_grad[2]:
+        grad_bias = grad.sum((0, 2, 3))
+    grad = at_stride_1(grad, ctx.stride, x, kernel, ctx.padding)
+    if ctx.needs_input_grad[0]:
+        grad_x = gradient_of_input(grad, kernel, ctx.padding)
+    if ctx.needs_input_grad[1]:
+        size = list(kernel.shape[2:])
+        grad_kernel = depthwise_conv2d_kernel_gradient(grad, x, size, ctx.padding)
+    return grad_x, grad_kernel, grad_bias, None, None
+
+
+def _save_kernel_gradient(ctx, inputs: tuple, output: Tensor) -> None:
+    grad, x, _, ctx.padding = inputs
+    ctx.save_for_backward(grad, x)
+
+
+def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor | None, ...]:
+    # The kernel gradient is linear in grad and in x, so that its own gradients are convolutions.
+    grad, x = ctx.saved_tensors
+    if is_transformed(grad_kernel):
+        grad_grad = plain(x, grad_kernel, None, 1, ctx.padding, x.shape[1])
+        mask = [True, False, False]
+        grad_x = framework_gradients(grad, x, grad_kernel, [1, 1], ctx.padding, mask)[0]
+        return grad_grad, grad_x, None, None
+    grad_grad = depthwise_conv2d(x, grad_kernel, None, [1, 1], ctx.padding)
+    grad_x = gradient_of_input(grad, grad_kernel, ctx.padding)
+    return grad_grad, grad_x, None, None
+
+
+depthwise_conv2d.register_autograd(_gradients, setup_context=_save)
+depthwise_conv2d_kernel_gradient.register_autograd(
+    _gradients_of_kernel_gradient, setup_context=_save_kernel_gradient
+)

@@ -1,0 +1,1 @@
+"""Runs that stop with a sentence and lose nothing."""

@@ -1,0 +1,201 @@
+"""Every config: it reads back, says only how it differs, trains a step and predicts."""
+
+import re
+import shutil
+from pathlib import Path
+
+import mmengine
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model.utils import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS
+from mmengine.runner import Runner, set_random_seed
+from torch import nn
+
+from helpers import synthetic
+from helpers.catalogue import CONFIGS, FILES, LEAVES, METHODS, load
+from mmdcls.dcls import ElementPositions
+from mmdcls.registry import registered
+
+every_leaf = pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def same_augmentations() -> None:
+    set_random_seed(0)
+
+
+def build(cfg: Config) -> nn.Module:
+    return revert_sync_batchnorm(MODELS.build(cfg.model))
+
+
+@pytest.mark.parametrize(
+    ("method", "leaves"),
+    [("upernet", 4), ("cascade_mask_rcnn", 4), ("mask_rcnn", 2), ("classification", 4)],
+)
+def test_every_method_has_its_leaves(method, leaves):
+    assert len([path for path in LEAVES if path.parent == CONFIGS / method]) == leaves
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda path: path.name)
+def test_readme_and_metafile_name_every_leaf(method):
+    leaves = {path.name for path in LEAVES if path.parent == method}
+    listed = mmengine.load(method / "metafile.yml")
+    (collection,) = listed["Collections"]
+    assert (CONFIGS.parent / collection["README"]).samefile(method / "README.md")
+    assert {model["In Collection"] for model in listed["Models"]} == {collection["Name"]}
+    paths = [CONFIGS.parent / model["Config"] for model in listed["Models"]]
+    assert [path.stem for path in paths] == [model["Name"] for model in listed["Models"]]
+    assert {path.name for path in paths if path.is_file()} == leaves
+    rows = [row for row in (method / "README.md").read_text().splitlines() if "[config]" in row]
+    assert len(rows) == len(leaves)
+    for model in listed["Models"]:
+        (row,) = (row for row in rows if f"(./{model['Name']}.py)" in row)
+        assert f"| {model['Metadata']['Parameters (M)']} M |" in row
+        assert model.get("Weights", "") in row
+        for result in model.get("Results", ()):
+            assert all(f" {value} " in row for value in result["Metrics"].values())
+
+
+def test_the_model_index_imports_every_metafile():
+    index = mmengine.load(CONFIGS.parent / "model-index.yml")
+    imported = sorted(CONFIGS.parent / path for path in index["Import"])
+    assert imported == [method / "metafile.yml" for method in METHODS]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_config_stays_within_the_house(path):
+    """mmpretrain is for classifiers only, `mmseg::` finds nothing with the onedl forks."""
+    text = path.read_text()
+    for foreign in ("mmpretrain.", "mmseg::", "mmdet::", "http"):
+        assert foreign not in text
+    if path in LEAVES:
+        assert len(text.splitlines()) < 30
+
+
+@every_leaf
+def test_a_leaf_reads_back_from_its_dump(leaf, tmp_path):
+    cfg = Config.fromfile(leaf)
+    cfg.dump(tmp_path / "dumped.py")
+    again = Config.fromfile(tmp_path / "dumped.py")
+    assert again.to_dict() == cfg.to_dict()
+    assert again.model.backbone.type == "mmdcls.DclsConvNeXt"
+
+
+@every_leaf
+def test_pretrained_weights_are_given_in_one_line(leaf, tmp_path):
+    init = 'dict(type="mmdcls.Pretrained", checkpoint="x.pth")'
+    line = f"model = dict(backbone=dict(init_cfg={init}))"
+    (tmp_path / "mine.py").write_text(f"_base_ = {str(leaf)!r}\n{line}\n")
+    cfg = Config.fromfile(tmp_path / "mine.py")
+    assert cfg.model.backbone.init_cfg.to_dict() == eval(init)
+
+
+@every_leaf
+def test_our_types_have_our_prefix_and_exist(leaf):
+    cfg = load(leaf)
+    ours = registered()
+    foreign = set(MODELS.module_dict) | {"AmpOptimWrapper"}
+    types = [
+        value
+        for key, value in synthetic.leaves("", cfg.to_dict())
+        if key.rpartition(".")[2] in ("type", "constructor")
+    ]
+    prefixed = {name.removeprefix("mmdcls.") for name in types if name.startswith("mmdcls.")}
+    assert {"DclsConvNeXt", "DclsOptimWrapperConstructor", "ClampPositions"} <= prefixed
+    assert prefixed <= set(ours)
+    assert not (set(types) - foreign) & set(ours)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Data options of a leaf; leaves with the same data sets share the files."""
+    written = {}
+
+    def options(leaf: Path) -> dict:
+        cfg = load(leaf)
+        layout = str([cfg[f"{split}_dataloader"].dataset for split in synthetic.SPLITS])
+        if layout not in written:
+            written[layout] = synthetic.write_data(cfg, tmp_path_factory.mktemp("data"))
+        return written[layout]
+
+    return options
+
+
+def small(leaf: Path, data_options: dict) -> Config:
+    cfg = Config.fromfile(leaf)
+    options = {**data_options, **synthetic.in_process(), **synthetic.thin_model(cfg)}
+    if cfg.default_scope == "mmseg":
+        options |= synthetic.quarter_size(cfg)
+    elif cfg.default_scope == "mmdet":
+        # mmcv's nms and roi_align know no bfloat16 on CPUs.
+        options["optim_wrapper.type"] = "OptimWrapper"
+    return load(leaf, options)
+
+
+@every_leaf
+def test_a_leaf_trains_a_step_and_predicts(leaf, data):
+    trains_a_step_and_predicts(small(leaf, data(leaf)))
+
+
+def trains_a_step_and_predicts(cfg: Config) -> None:
+    model = build(cfg)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    # The gradients are to outlive the step.
+    wrapper.zero_grad = lambda **_: None
+
+    batch = next(iter(Runner.build_dataloader(cfg.train_dataloader)))
+    losses = model.train().train_step(batch, wrapper)
+
+    assert all(torch.isfinite(loss).all() for loss in losses.values())
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        # Which parts of a detector's heads matter depends on the regions drawn.
+        if name.startswith("backbone."):
+            assert parameter.grad.abs().sum() > 0, name
+            assert not torch.equal(parameter, before[name]), name
+    grouped = [id(p) for group in wrapper.optimizer.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
+
+    batch = next(iter(Runner.build_dataloader(cfg.test_dataloader)))
+    result = model.eval().test_step(batch)[0]
+    if "pred_sem_seg" in result:
+        assert result.pred_sem_seg.shape == result.gt_sem_seg.shape == synthetic.IMAGE_SIZE
+    elif "pred_instances" in result:
+        assert tuple(result.pred_instances.masks.shape[1:]) == synthetic.IMAGE_SIZE
+    else:
+        assert result.pred_score.shape == (cfg.model.head.num_classes,)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda path: path.name)
+def test_the_config_for_own_data_in_the_readme_trains_and_predicts(method, tmp_path):
+    (text,) = re.findall(r"```python\n(_base_ = .*?)```", (method / "README.md").read_text(), re.S)
+    assert len(text.splitlines()) <= 15
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    leaf = tmp_path / "configs/mine/own.py"
+    leaf.parent.mkdir()
+    leaf.write_text(text)
+    cfg = load(leaf)
+    counts = [
+        value
+        for key, value in synthetic.leaves("model", cfg.model)
+        if key.endswith("num_classes") and "rpn_head" not in key
+    ]
+    assert set(counts) == {len(cfg.classes)}
+    trains_a_step_and_predicts(small(leaf, synthetic.write_data(cfg, tmp_path / "data")))
+
+
+@every_leaf
+def test_positions_are_shared_by_the_stage(leaf):
+    cfg = load(leaf)
+    model = build(load(leaf, synthetic.thin_model(cfg)))
+    owners = [
+        name for name, module in model.named_modules() if isinstance(module, ElementPositions)
+    ]
+    assert [name for name in owners if model.get_submodule(name).positions is not None] == [
+        f"backbone.stages.{stage}" for stage in range(4)
+    ]

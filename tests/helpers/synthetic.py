@@ -1,0 +1,179 @@
+"""Tiny data sets in the layout that a config asks for, and options that make a config small.
+
+Options are dotted keys, as for `Config.merge_from_dict` and for --cfg-options.
+"""
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+
+from helpers.catalogue import CONFIGS
+from mmdcls.models.convnext import ARCHS
+
+SPLITS = ("train", "val", "test")
+# The parts of a config that models and data are built from; the rest is what they were made of.
+USED = ("model.", "tta_pipeline.", *(f"{split}_dataloader." for split in SPLITS))
+IMAGE_SIZE = (90, 120)
+IMAGES = 3
+# Of the boxes of two objects in every image: left, top, width, height.
+BOXES = ((6, 8, 50, 60), (64, 20, 40, 45))
+# The heads of segmentors, whose own width is called "channels", can be thinner than backbones.
+THINNING, HEAD_THINNING = 4, 16
+
+
+def write_ade(root: Path) -> dict:
+    return write_data(Config.fromfile(CONFIGS / "_base_/datasets/ade20k.py"), root)
+
+
+def write_coco(root: Path) -> dict:
+    return write_data(Config.fromfile(CONFIGS / "_base_/datasets/coco_instance.py"), root)
+
+
+def write_data(cfg: Config, root: Path) -> dict:
+    """Write images of rectangles and their truth, where the config's data sets will look."""
+    options = {}
+    for split in SPLITS:
+        dataset = cfg[f"{split}_dataloader"].dataset
+        options[f"{split}_dataloader.dataset.data_root"] = str(root)
+        if isinstance(dataset.get("data_prefix"), str):
+            options[f"{split}_dataloader.dataset.ann_file"] = write_list(dataset, root)
+        elif "ann_file" in dataset:
+            write_instances(dataset, root)
+            if split != "train":
+                options[f"{split}_evaluator.ann_file"] = str(root / dataset.ann_file)
+        else:
+            write_label_maps(dataset, root)
+    return options
+
+
+def write_list(dataset: dict, root: Path) -> str:
+    """Images of the first classes; returns the name of the list of their labels."""
+    folder, name = root / dataset.data_prefix, f"{dataset.data_prefix}.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images()):
+        cv2.imwrite(str(folder / f"{index}.jpg"), image)
+    (root / name).write_text("\n".join(f"{index}.jpg {index % 2}" for index in range(IMAGES)))
+    return name
+
+
+def write_label_maps(dataset: dict, root: Path) -> None:
+    """Rectangles of the first labels, and a stripe of the last; 0 may mean "unlabelled"."""
+    folders = [root / dataset.data_prefix[key] for key in ("img_path", "seg_map_path")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    truth = np.zeros(IMAGE_SIZE, np.uint8)
+    for label, (x, y, width, height) in enumerate(BOXES, start=1):
+        truth[y : y + height, x : x + width] = label
+    truth[-3:] = len(classes_of("mmseg", dataset)) - (dataset.type != "ADE20KDataset")
+    for index, image in enumerate(images()):
+        cv2.imwrite(str(folders[0] / f"{index}{dataset.get('img_suffix', '.jpg')}"), image)
+        cv2.imwrite(str(folders[1] / f"{index}.png"), truth)
+
+
+def write_instances(dataset: dict, root: Path) -> None:
+    """Rectangles with boxes and polygons, of the first categories."""
+    folder, file = root / dataset.data_prefix.img, root / dataset.ann_file
+    for needed in (folder, file.parent):
+        needed.mkdir(parents=True, exist_ok=True)
+    height, width = IMAGE_SIZE
+    content = dict(images=[], annotations=[], categories=[])
+    for number, name in enumerate(classes_of("mmdet", dataset), start=1):
+        content["categories"].append(dict(id=number, name=name))
+    for index, image in enumerate(images()):
+        name = f"{index}.jpg"
+        cv2.imwrite(str(folder / name), image)
+        content["images"].append(dict(id=index, file_name=name, height=height, width=width))
+        for category, (x, y, w, h) in enumerate(BOXES, start=1):
+            content["annotations"].append(
+                dict(
+                    id=len(content["annotations"]) + 1,
+                    image_id=index,
+                    category_id=category,
+                    bbox=[x, y, w, h],
+                    area=w * h,
+                    iscrowd=0,
+                    segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]],
+                )
+            )
+    file.write_text(json.dumps(content))
+
+
+def classes_of(package: str, dataset: dict) -> tuple[str, ...]:
+    if "metainfo" in dataset:
+        return dataset.metainfo.classes
+    return import_module(f"{package}.registry").DATASETS.get(dataset.type).METAINFO["classes"]
+
+
+def images() -> Iterator[np.ndarray]:
+    random = np.random.default_rng(0)
+    for _ in range(IMAGES):
+        image = random.integers(0, 80, (*IMAGE_SIZE, 3), dtype=np.uint8)
+        for shade, (x, y, width, height) in enumerate(BOXES, start=1):
+            image[y : y + height, x : x + width] += np.uint8(80 * shade)
+        yield image
+
+
+def in_process() -> dict:
+    """Options that load data without worker processes."""
+    options = {}
+    for split in SPLITS:
+        options[f"{split}_dataloader.num_workers"] = 0
+        options[f"{split}_dataloader.persistent_workers"] = False
+    return options
+
+
+def thin_model(cfg: Config) -> dict:
+    """Options for a model of the same build, with fewer channels, blocks and proposals.
+
+    What a head takes is divided as what its backbone gives, so a head that does not fit still does
+    not fit. A backbone of its own sizes, as in the demo, is small enough.
+    """
+    options = {
+        key: 32
+        for key, _ in leaves("model", cfg.model)
+        if key.endswith(("nms_pre", "max_per_img", "sampler.num"))
+    }
+    # An untrained model is sure of nothing.
+    options |= {key: 0.0 for key, _ in leaves("model", cfg.model) if key.endswith("score_thr")}
+    arch = cfg.model.backbone.arch
+    if not isinstance(arch, str):
+        return options
+    for key, value in leaves("model", cfg.model):
+        if key.endswith("channels"):
+            divisor = HEAD_THINNING if key.endswith(".channels") else THINNING
+            many = isinstance(value, (list, tuple))
+            options[key] = [v // divisor for v in value] if many else value // divisor
+    return {
+        **options,
+        "model.backbone.drop_path_rate": 0.0,
+        "model.backbone.arch._delete_": True,
+        "model.backbone.arch.depths": [1, 1, 2, 1],
+        "model.backbone.arch.channels": [width // THINNING for width in ARCHS[arch]["channels"]],
+    }
+
+
+def quarter_size(cfg: Config) -> dict:
+    """Options for a segmentor that sees, and slides over, images of a quarter of the side."""
+    sizes = ("crop_size", "stride", "scale", "data_preprocessor.size")
+    return {
+        key: value // 4 if isinstance(value, int) else tuple(side // 4 for side in value)
+        for key, value in leaves("", cfg.to_dict())
+        if key.startswith(USED) and key.endswith(sizes)
+    }
+
+
+def leaves(prefix: str, node: object) -> Iterator[tuple[str, object]]:
+    """Every value below the node, with the dotted key that names it."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves(f"{prefix}.{key}" if prefix else key, value)
+    elif isinstance(node, (list, tuple)) and any(isinstance(i, (dict, list)) for i in node):
+        for index, value in enumerate(node):
+            yield from leaves(f"{prefix}.{index}", value)
+    else:
+        yield prefix, node

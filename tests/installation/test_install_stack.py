@@ -1,0 +1,93 @@
+"""The cache of mmcv wheels: kept per torch and Python, and never a damaged one."""
+
+import importlib.util
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "install_stack.py"
+spec = importlib.util.spec_from_file_location("install_stack", TOOL)
+install_stack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(install_stack)
+
+
+def write_wheel(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = folder / "mmcv-0-cp0-cp0-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in names:
+            archive.writestr(name, "content " * 100)
+    return wheel
+
+
+def test_a_whole_wheel_with_its_ops_is_used(tmp_path):
+    wheel = write_wheel(tmp_path, "mmcv/__init__.py", "mmcv/_ext.so")
+    assert install_stack.whole_wheel(tmp_path) == wheel
+
+
+@pytest.mark.parametrize("fault", ["truncated", "empty", "flipped", "without ops"])
+def test_any_other_wheel_is_removed(tmp_path, fault):
+    names = ["mmcv/__init__.py"] if fault == "without ops" else ["mmcv/_ext.so"]
+    wheel = write_wheel(tmp_path, *names)
+    content = wheel.read_bytes()
+    if fault == "truncated":
+        wheel.write_bytes(content[: len(content) // 2])
+    elif fault == "empty":
+        wheel.write_bytes(b"")
+    elif fault == "flipped":
+        wheel.write_bytes(content.replace(b"content ", b"CONTENT ", 1))
+    assert install_stack.whole_wheel(tmp_path) is None
+    assert not wheel.exists()
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """Requirements that were compiled, with a compiler that writes a wheel at once."""
+    found = []
+
+    def pip(*arguments: str, **environment: str) -> None:
+        found.append(next(argument for argument in arguments if "mmcv==" in argument))
+        write_wheel(Path(arguments[arguments.index("-w") + 1]), "mmcv/_ext.so")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(install_stack, "pip", pip)
+    return found
+
+
+def pretend_torch(monkeypatch, report: str) -> None:
+    monkeypatch.setattr(install_stack.subprocess, "check_output", lambda *_, **__: report)
+
+
+def test_a_wheel_is_built_once_and_never_serves_another_torch_python_or_stack(built, monkeypatch):
+    cpu, other, cuda = "2.13.0+cpu False None", "2.14.0+cpu False None", "2.13.0 True 13.0"
+    wheels = set()
+    for report in (cpu, other, cuda):
+        pretend_torch(monkeypatch, report)
+        for stack in install_stack.MMCV:
+            wheels.add(install_stack.mmcv_wheel(stack))
+            assert install_stack.mmcv_wheel(stack) in wheels
+    assert len(built) == len(wheels) == 6
+    monkeypatch.setattr(sys.implementation, "cache_tag", "cpython-399")
+    assert install_stack.mmcv_wheel("openmmlab") not in wheels
+    assert any(
+        "torch-2.13.0+cpu" in str(wheel) and sys.implementation.cache_tag not in str(wheel)
+        for wheel in wheels
+    )
+
+
+def test_an_interrupted_build_leaves_no_wheel(built, monkeypatch):
+    pretend_torch(monkeypatch, "2.13.0+cpu False None")
+    complete = install_stack.pip
+
+    def interrupted(*arguments: str, **environment: str) -> None:
+        complete(*arguments, **environment)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(install_stack, "pip", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        install_stack.mmcv_wheel("openmmlab")
+    monkeypatch.setattr(install_stack, "pip", complete)
+    install_stack.mmcv_wheel("openmmlab")
+    assert len(built) == 2

@@ -1,0 +1,99 @@
+"""Names that other people's configs, programs and checkpoints have in them; they stay."""
+
+import argparse
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+import mmdcls.dcls
+from helpers.provocations import load_tool
+from helpers.training import training
+from mmdcls.commands import COMMANDS
+from mmdcls.registry import registered
+
+REGISTERED = {
+    "model": {"Dcls1d", "Dcls2d", "Dcls3d", "DclsConvNeXt"},
+    "hook": {
+        "AnnealSigma",
+        "CheckInputs",
+        "CheckpointHook",
+        "ClampPositions",
+        "ExactResume",
+        "PositionHealth",
+        "Repulsion",
+        "RoundPositions",
+        "StopOnNonFinite",
+        "UnreadableFiles",
+    },
+    "optim wrapper constructor": {"DclsOptimWrapperConstructor"},
+    "optim wrapper": {"AmpOptimWrapper"},
+    "strategy": {"FSDPStrategy"},
+    "weight initializer": {"Pretrained"},
+}
+LAYER_NAMES = {
+    "Dcls1d",
+    "Dcls2d",
+    "Dcls3d",
+    "DclsNd",
+    "ElementPositions",
+    "INTERPOLATIONS",
+    "Shares",
+    "clamp_positions_",
+    "construct_kernel",
+    "merged",
+    "position_limits",
+    "position_owners",
+    "repulsion",
+}
+SHARED_FLAGS = {"config", "--work-dir", "--cfg-options", "--launcher", "--local_rank"}
+TOOL_FLAGS = {
+    "train": {"--resume", "--amp", "--auto-scale-lr"},
+    "test": {"checkpoint", "--tta", "--show-dir", "--out"},
+}
+COMMAND_NAMES = {"convert", "deploy", "doctor", "predict"}
+PARAMETERS = {
+    "stages.0.positions",
+    "stages.0.0.dwconv.weight",
+    "stages.0.0.dwconv.bias",
+    "norm0.weight",
+}
+
+
+def test_what_configs_name():
+    found = {(registry.name, name) for name, registry in registered().items()}
+    assert found >= {(kind, name) for kind, names in REGISTERED.items() for name in names}
+
+
+def test_what_programs_import():
+    assert set(mmdcls.dcls.__all__) >= LAYER_NAMES
+
+
+def test_commands():
+    assert set(COMMANDS) >= COMMAND_NAMES
+
+
+@pytest.mark.parametrize("tool", TOOL_FLAGS)
+def test_flags_of_tools(tool, monkeypatch):
+    known = set()
+    add_argument = argparse.ArgumentParser.add_argument
+
+    def add(parser, *names, **options):
+        known.update(names)
+        return add_argument(parser, *names, **options)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "add_argument", add)
+    with pytest.raises(SystemExit):
+        load_tool(tool).parse_arguments(["--help"])
+    assert known >= SHARED_FLAGS | TOOL_FLAGS[tool]
+
+
+def test_keys_of_checkpoints(tmp_path):
+    hooks = [dict(type="mmdcls.ExactResume"), dict(type="mmdcls.PositionHealth")]
+    hooks.append(dict(type="mmdcls.CheckInputs"))
+    Runner.from_cfg(training(tmp_path, hooks)).train()
+    content = torch.load(tmp_path / "iter_4.pth", weights_only=True)
+    assert set(content) >= {"state_dict", "meta", "random_states", "position_health"}
+    assert set(content["state_dict"]) >= {f"backbone.{name}" for name in PARAMETERS}
+    assert set(content["meta"]) >= {"dcls", "iter"}
+    assert content["meta"]["dcls"]["backbone.stages.0"] == [[7, 7], "bilinear"]

@@ -1,0 +1,90 @@
+"""Which room of the package may take something from which: arrows point one way.
+
+To find the room for something new, see the table in docs/house.md.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mmdcls
+
+PACKAGE = Path(mmdcls.__file__).parent
+# What belongs to no room: files of the top level, under their own names.
+COMMON = {"errors", "registry", "config", "wrapping"}
+# A room, or file of the top level, and what it may import beside itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "dcls": set(),
+    "installation": set(),
+    "registry": set(),
+    "config": {"errors", "registry"},
+    "wrapping": set(),
+    "checkpoint": {*COMMON, "dcls"},
+    "models": {*COMMON, "dcls", "checkpoint"},
+    "engine": {*COMMON, "dcls"},
+    "data": {*COMMON},
+    "deploy": {*COMMON, "dcls", "checkpoint", "data"},
+    "running": {*COMMON, "dcls", "models", "checkpoint", "data"},
+    "commands": {*COMMON, "checkpoint", "data", "deploy", "installation", "running"},
+    # The package itself: loading checkpoints safely needs nothing but an import.
+    "": {"checkpoint"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    return "" if first == "__init__" else first
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, ...]]:
+    """The modules of mmdcls that a file imports, at its top or later, as parts of their names."""
+    package = ("mmdcls", *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [tuple(alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*start, *(node.module.split(".") if node.module else ()))
+            names = [(*module, alias.name) for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name[0] == "mmdcls")
+
+
+def is_module(name: tuple[str, ...]) -> bool:
+    path = PACKAGE.joinpath(*name[1:])
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_every_room_is_in_the_table_and_the_table_has_no_circle():
+    assert {room_of(path) for path in MODULES} == set(MAY_IMPORT)
+    # In the order of the table, what a room may import comes before it.
+    rooms = list(MAY_IMPORT)
+    for index, (room, allowed) in enumerate(MAY_IMPORT.items()):
+        assert allowed <= set(rooms[:index]), room
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_from_its_own_room_and_from_those_it_may(path):
+    room = room_of(path)
+    for name in imports_of(path):
+        assert len(name) == 1 or name[1] in {room, *MAY_IMPORT[room]} or not is_module(name[:2])
+
+
+def test_files_import_each_other_in_no_circle():
+    graph = {}
+    for path in MODULES:
+        parts = ("mmdcls", *path.relative_to(PACKAGE).with_suffix("").parts)
+        own = parts[:-1] if parts[-1] == "__init__" else parts
+        found = {name if is_module(name) else name[:-1] for name in imports_of(path)}
+        graph[own] = {name for name in found if name != own and is_module(name)}
+    assert sum(map(len, graph.values())) > 100
+    # Peel off files whose imports are gone already; a package is entered before what is in it.
+    while free := [name for name, found in graph.items() if not found & graph.keys()]:
+        for name in free:
+            del graph[name]
+    assert not graph, sorted(".".join(name) for name in graph)
