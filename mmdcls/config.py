@@ -65,9 +65,8 @@ def read_config(path: str, options: dict | None = None) -> Config:
 
 def reason_of(error: Exception) -> str:
     """What a config raised, and in which of its lines where that is known."""
-    # mmengine runs the program without its name.
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if not frame[0]]
-    where = f"line {lines[-1]}: " if lines else ""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"line {last.lineno}: " if last.name == "<module>" else ""
     kind = "" if isinstance(error, (OSError, SyntaxError)) else f"{type(error).__name__}: "
     return f"{where}{kind}{one_line(error)}"
 
@@ -80,7 +79,7 @@ def one_line(error: Exception) -> str:
 def no_place(cfg: Config, options: dict) -> str | None:
     """A sentence for the first option below something that has nothing below it."""
     for option in options:
-        node, path = cfg, []
+        node, path = cfg.to_dict(), []
         for key in option.split("."):
             if not isinstance(node, (dict, list, tuple)):
                 where = ".".join(path)

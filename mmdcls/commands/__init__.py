@@ -8,6 +8,7 @@ from mmdcls.running.failures import in_a_sentence
 
 # Command, a module here whose main(arguments) runs it, and its line in the help.
 COMMANDS = {
+    "check": "look for what would make training wrong, in settings and in data",
     "convert": "turn a checkpoint into one of ours, or back",
     "doctor": "show what is installed, and how to mend what is broken",
     "deploy": "write a model that needs no mmdcls: torch.export, ONNX",

@@ -8,6 +8,9 @@ from torch import nn
 
 from mmdcls.errors import InputError
 
+# Of mmseg's label maps: no class.
+IGNORED = 255
+
 
 def check_labels(model: nn.Module, data_batch: dict) -> None:
     """Raise InputError for a label that the model has no class for."""
@@ -46,8 +49,18 @@ def has_other_targets(name: str, head: nn.Module) -> bool:
     return getattr(head, "class_agnostic", False) or (name == "auxiliary_head" and is_own_loss)
 
 
+def classes_told_apart(head: nn.Module) -> set[int]:
+    """How many classes its data may have; by sigmoid, one output channel tells one or two."""
+    losses = getattr(head, "loss_decode", None)
+    losses = losses if isinstance(losses, nn.ModuleList) else [losses]
+    by_sigmoid = all(getattr(loss, "use_sigmoid", False) for loss in losses)
+    if getattr(head, "out_channels", None) == 1 and (by_sigmoid or head.num_classes == 2):
+        return {1, 2}
+    return {head.num_classes}
+
+
 def check_label_map(path: str, head: nn.Module, labels: torch.Tensor, info: dict) -> None:
-    file, count = info.get("seg_map_path"), head.num_classes
+    file, count = info.get("seg_map_path"), max(classes_told_apart(head))
     if labels.ndim != 3 or len(labels) != 1:
         raise InputError(
             f"The label map {file} is a picture in colour, shape {tuple(labels.shape)}; it must "
@@ -60,9 +73,9 @@ def check_label_map(path: str, head: nn.Module, labels: torch.Tensor, info: dict
         if info.get("reduce_zero_label"):
             label, allowed = label + 1, f"1 to {count}, and 0 for no class (reduce_zero_label)"
         raise InputError(
-            f"The label map {file} has the label {label}, and model.{path}.num_classes={count} "
-            f"allows {allowed}; correct the label map, or num_classes and the classes of the data "
-            f"set."
+            f"The label map {file} has the label {label}, and "
+            f"model.{path}.num_classes={head.num_classes} allows {allowed}; correct the label map, "
+            f"or num_classes and the classes of the data set."
         )
 
 
@@ -73,3 +86,24 @@ def check_objects(path: str, head: nn.Module, labels: torch.Tensor, info: dict) 
             f"model.{path}.num_classes={head.num_classes} allows 0 to {head.num_classes - 1}; give "
             f"num_classes and the data set the same classes."
         )
+
+
+class SeenLabels:
+    """Which labels the label maps of an evaluation have."""
+
+    def __init__(self) -> None:
+        self.labels: set[int] = set()
+
+    def look(self, data_batch: object) -> None:
+        for sample in samples_of(data_batch):
+            if "gt_sem_seg" in sample:
+                self.labels.update(sample.gt_sem_seg.data.unique().tolist())
+
+    def are_of_binary_masks(self) -> bool:
+        """Whether there are pixels of no class, and of one class at the most."""
+        return IGNORED in self.labels and self.labels <= {0, IGNORED}
+
+
+def all_are_ignored(data_batch: object) -> bool:
+    maps = [s.gt_sem_seg.data for s in samples_of(data_batch) if "gt_sem_seg" in s]
+    return bool(maps) and all(bool((labels == IGNORED).all()) for labels in maps)

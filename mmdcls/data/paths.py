@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 
 from mmengine.config import Config
 
-from mmdcls.config import loader_dataset, nodes
+from mmdcls.config import nodes
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
+
+from .sets import sets_of
 
 # Bytes of a file in which something other than white space is looked for.
 SPACE = 1024
@@ -16,7 +18,7 @@ SPACE = 1024
 def check_paths(cfg: Config, splits: Sequence[str]) -> None:
     """Raise InputError for data sets and annotation files that are not there."""
     for split in splits:
-        for path, node in nodes(f"{split}_dataloader.dataset", loader_dataset(cfg, split)):
+        for path, node in sets_of(cfg, split):
             check_dataset(path, node)
         for path, node in nodes(f"{split}_evaluator", cfg.get(f"{split}_evaluator")):
             check_path(f"{path}.ann_file", node.get("ann_file"), os.path.isfile)

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import mmcv
 import torch
-from mmengine.structures import BaseDataElement
 from PIL import Image
-from torch import nn
 from torch.utils.data import Dataset
 
+from mmdcls.config import nodes
 from mmdcls.errors import InputError
 
-from mmdcls.config import nodes
+from .coco import damaged
+from .sizes import watch_sizes
 
 FILES = {"img_path": "image", "seg_map_path": "label map"}
 
@@ -38,18 +38,22 @@ class NamingPipeline:
         index = sample.get("sample_idx")
         try:
             return self.pipeline(sample)
+        except InputError as error:
+            if self.skipped is None:
+                raise
+            return self.skip(index, str(error))
         except Exception as error:
             for kind, path in paths.items():
                 if is_local(path) and (fault := fault_of(path)):
                     refusal = f"The {kind} {path} {fault}, or take it out of the data set."
                     if self.skipped is None:
                         raise InputError(refusal) from error
-                    self.skipped[index] += 1
-                    self.stop_at_half(refusal)
-                    return None
+                    return self.skip(index, refusal)
             raise
 
-    def stop_at_half(self, refusal: str) -> None:
+    def skip(self, index: int, refusal: str) -> None:
+        """Raises InputError once more than half of the samples cannot be read."""
+        self.skipped[index] += 1
         failed = int((self.skipped > 0).sum())
         if 2 * failed > len(self.skipped):
             raise InputError(f"{refusal} It is one of {failed} in {len(self.skipped)} samples.")
@@ -85,10 +89,7 @@ def naming_bad_data(config: object) -> Iterator[None]:
         for _, node in nodes("", config):
             file = os.path.join(node.get("data_root") or "", node.get("ann_file") or "")
             if os.path.isfile(file) and (fault := fault_of_json(file)):
-                raise InputError(
-                    f"The annotation file {file} is damaged ({fault}); write, download or copy it "
-                    f"again."
-                ) from error
+                raise damaged(file, fault) from error
         raise
     except ValueError as error:
         if "need at least one array" not in str(error):
@@ -122,6 +123,7 @@ def watch(dataset: Dataset) -> None:
     for part in parts:
         if hasattr(part, "pipeline"):
             check_label_maps(part)
+            watch_sizes(part.pipeline, getattr(part, "ann_file", None))
             part.pipeline = NamingPipeline(part.pipeline)
 
 
@@ -148,5 +150,3 @@ def check_label_maps(dataset: Dataset) -> None:
             f"{absent[0]}; every image needs one, named like it but for img_suffix="
             f"{dataset.img_suffix!r} and seg_map_suffix={dataset.seg_map_suffix!r}."
         )
-
-

@@ -8,6 +8,9 @@ from mmengine.config import Config
 
 from mmdcls.checkpoint.fitting import check_pretrained
 from mmdcls.config import add_options, read_config
+from mmdcls.data.checks import findings_of
+from mmdcls.data.findings import Run, refuse
+from mmdcls.wrapping import unwrapped
 
 from .check_config import check_config
 from .check_layers import check_layers
@@ -50,10 +53,13 @@ def run(cfg: Config, task: str) -> None:
     with in_a_sentence(training=task == "train"):
         try:
             traces.check()
-            check_config(cfg, ("train", "val") if task == "train" else ("test",))
+            splits = ("train", "val") if task == "train" else ("test",)
+            check_config(cfg, splits)
             runner = build_runner(cfg)
             runner.register_hook(checks)
             check_layers(cfg, runner.model)
+            found = findings_of(Run(cfg, unwrapped(runner.model), splits))
+            refuse(found, runner.logger.warning)
             if task == "train":
                 check_pretrained(runner.model)
                 runner.train()

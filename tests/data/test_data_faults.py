@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import TRANSFORMS
-from helpers.provocations import LABEL_MAP, TRAINING_IMAGE, Trial, cut, expect, new_trial
 from torch.utils.data import TensorDataset, get_worker_info
 
+from helpers.provocations import LABEL_MAP, TRAINING_IMAGE, Trial, cut, expect, new_trial
 from mmdcls.errors import InputError
 from mmdcls.running.failures import sentence_of
 from mmdcls.running.hooks import UnreadableFiles

@@ -183,13 +183,16 @@ def unlabelled(trial: Trial) -> None:
     paint(LABEL_MAP, 150)(trial)
 
 
-def other_categories(trial: Trial) -> None:
-    trial.merge({f"{TRAIN}.serialize_data": True})
-    path = trial.data / INSTANCES
-    content = json.loads(path.read_text())
-    for category in content["categories"]:
-        category["name"] += " of mine"
-    path.write_text(json.dumps(content))
+def annotations(name: str, change: Callable[[dict], object]) -> Callable[[Trial], None]:
+    """Change the content of an annotation file."""
+
+    def provoke(trial: Trial) -> None:
+        path = trial.data / name
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return provoke
 
 
 def few_classes(trial: Trial) -> None:

@@ -21,6 +21,7 @@ from helpers.provocations import (
     TRAINING_IMAGE,
     Case,
     Trial,
+    annotations,
     build_model,
     cut,
     expect,
@@ -31,7 +32,6 @@ from helpers.provocations import (
     loaded,
     nested,
     new_trial,
-    other_categories,
     paint,
     pretrained,
     remove,
@@ -53,6 +53,11 @@ def checkpoint_case(name: str, content: object, words: tuple[str, ...]) -> Case:
     return Case(name, saved(content), words)
 
 
+def of_mine(content: dict) -> None:
+    for category in content["categories"]:
+        category["name"] += " of mine"
+
+
 FILES = [
     Case("no label map", remove(LABEL_MAP), ("1 of 3 images", LABEL_MAP, "seg_map_suffix='.png'")),
     Case(
@@ -60,7 +65,12 @@ FILES = [
         set_to({f"{TRAIN}.img_suffix": ".tif", f"{TRAIN}.serialize_data": True}),
         ("no image", "img_suffix", "classes"),
     ),
-    Case("no object of that class", other_categories, ("no image", "classes"), "det"),
+    Case(
+        "no category of that class",
+        annotations(INSTANCES, of_mine),
+        (INSTANCES, "does not know"),
+        "det",
+    ),
     Case(
         "empty image", cut(TRAINING_IMAGE["seg"], 0), ("image", "1.jpg cannot be read", "replace")
     ),
@@ -87,7 +97,7 @@ FILES = [
     Case(
         "object above num_classes",
         few_classes,
-        (".jpg", "class 1", "bbox_head.num_classes=1"),
+        ("has 80 classes", "bbox_head.num_classes=1"),
         "det",
     ),
     Case(
@@ -98,13 +108,13 @@ FILES = [
     Case(
         "object above num_classes of the masks",
         set_to({"model.roi_head.mask_head.num_classes": 1}),
-        (".jpg", "class 1", "mask_head.num_classes=1"),
+        ("has 80 classes", "mask_head.num_classes=1"),
         "det",
     ),
     Case(
         "object above num_classes of the second stage",
         few_classes_of_the_last_stage,
-        (".jpg", "class 1", "bbox_head.1.num_classes=1"),
+        ("has 80 classes", "bbox_head.1.num_classes=1"),
         "det",
     ),
     Case(
@@ -135,10 +145,7 @@ FILES = [
     ),
     Case(
         "no image at all",
-        lambda trial: (
-            written("none.json", '{"images": [], "annotations": [], "categories": []}')(trial),
-            trial.merge({f"{TRAIN}.ann_file": "none.json"}),
-        ),
+        annotations(INSTANCES, lambda content: content.update(images=[], annotations=[])),
         ("no image", "annotation file"),
         "det",
     ),

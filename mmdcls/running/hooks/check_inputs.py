@@ -4,7 +4,7 @@ from mmengine.runner import Runner
 from mmdcls.checkpoint.fitting import is_stranger, misfits_of, refusal, weights_of
 from mmdcls.checkpoint.load import is_foreign, weights_for
 from mmdcls.checkpoint.resuming import KEY, check_optimizer, fault_of_layers, layers_of
-from mmdcls.data.labels import check_labels
+from mmdcls.data.labels import SeenLabels, all_are_ignored, check_labels
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 from mmdcls.wrapping import is_cut, unwrapped
@@ -24,6 +24,8 @@ class CheckInputs(Hook):
 
     def __init__(self) -> None:
         self.incomplete: InputError | None = None
+        self.seen = SeenLabels()
+        self.warned: set[str] = set()
         self.worked = False  # whether an iteration of training or testing came to its end
 
     def before_run(self, runner: Runner) -> None:
@@ -83,6 +85,7 @@ class CheckInputs(Hook):
     def before_val(self, runner: Runner) -> None:
         if self.incomplete:
             raise self.incomplete
+        self.seen = SeenLabels()
 
     before_test = before_val
 
@@ -90,9 +93,30 @@ class CheckInputs(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         check_labels(runner.model, data_batch)
+        if all_are_ignored(data_batch) and "nothing" not in self.warned:
+            self.warned.add("nothing")
+            runner.logger.warning(
+                "In a batch every pixel is ignored (label 255): losses that are means over pixels, "
+                "such as LovaszLoss, are nan for it in the log, and teach nothing."
+            )
 
-    before_val_iter = before_train_iter
-    before_test_iter = before_train_iter
+    def before_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        check_labels(runner.model, data_batch)
+        self.seen.look(data_batch)
+
+    before_test_iter = before_val_iter
+
+    def after_val(self, runner: Runner) -> None:
+        if self.seen.are_of_binary_masks() and "binary" not in self.warned:
+            self.warned.add("binary")
+            runner.logger.warning(
+                "No label map of the evaluation has a label other than 0 and 255, which is "
+                "ignored; binary masks of 0 and 255 must be written as 0 and 1."
+            )
+
+    after_test = after_val
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *others, **results) -> None:
         self.worked = True

@@ -1,0 +1,29 @@
+"""All that can be known of data and settings before the first iteration, without the images."""
+
+from collections.abc import Callable, Iterator
+
+from .classes import check_bytes, check_class_weights, check_classes, check_padding
+from .coco import check_annotations
+from .evaluation import check_annotation_file, check_best, check_masks
+from .findings import Finding, Run
+from .loading import check_crops, check_loop, check_single_images, check_wrappers
+
+CHECKS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
+    check_classes,
+    check_bytes,
+    check_padding,
+    check_class_weights,
+    check_loop,
+    check_wrappers,
+    check_single_images,
+    check_crops,
+    check_annotations,
+    check_annotation_file,
+    check_masks,
+    check_best,
+)
+
+
+def findings_of(run: Run) -> Iterator[Finding]:
+    for check in CHECKS:
+        yield from check(run)

@@ -1,0 +1,114 @@
+"""Whether the classes of data sets, heads and losses go together."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from mmdcls.config import nodes
+
+from .findings import Finding, Run
+from .labels import classes_told_apart, heads_of
+from .sets import class_of, classes_of, sets_of, transform
+
+# Labels are read into bytes, in which 255 stands for no class.
+MOST_CLASSES = 255
+
+
+def check_classes(run: Run) -> Iterator[Finding]:
+    """Of every data set: how many there are, and what they are called."""
+    for split in run.splits:
+        for path, node in sets_of(run.cfg, split):
+            classes = classes_of(node)
+            if isinstance(classes, str):
+                yield Finding(
+                    f"{path}.metainfo.classes={classes!r} is a text, each letter of it a class; "
+                    f"write ({classes!r},)."
+                )
+            elif classes is not None:
+                yield from check_known(path, node, classes)
+                yield from check_palette(path, node, len(classes))
+                yield from check_number(path, len(classes), run.model)
+
+
+def check_known(path: str, node: dict, classes: list[str]) -> Iterator[Finding]:
+    """mmseg takes classes of a data set that has its own only from these."""
+    kind = class_of(node)
+    own = (getattr(kind, "METAINFO", None) or {}).get("classes")
+    strangers = [name for name in classes if own and name not in own]
+    if hasattr(kind, "get_label_map") and strangers:
+        yield Finding(
+            f"{path}.metainfo.classes has {strangers[0]!r}, and {kind.__name__} knows its own "
+            f"classes only; give type='BaseSegDataset' for classes of yours."
+        )
+
+
+def check_palette(path: str, node: dict, count: int) -> Iterator[Finding]:
+    palette = (node.get("metainfo") or {}).get("palette")
+    if isinstance(palette, (list, tuple)) and len(palette) < count:
+        yield Finding(
+            f"{path}.metainfo.palette has {len(palette)} colours for {count} classes; give one "
+            f"for each, or leave it out."
+        )
+
+
+def check_number(path: str, count: int, model: nn.Module) -> Iterator[Finding]:
+    for name, head in heads_of(model, "decode_head", "bbox_head", "mask_head"):
+        if count not in classes_told_apart(head):
+            yield Finding(
+                f"{path} has {count} classes, and model.{name}.num_classes={head.num_classes}: "
+                f"give both the same (the classes by {path}.metainfo)."
+            )
+
+
+def check_bytes(run: Run) -> Iterator[Finding]:
+    sets = [node for split in run.splits for _, node in sets_of(run.cfg, split)]
+    loads = any(transform(node, "LoadAnnotations") for node in sets)
+    for name, head in heads_of(run.model, "decode_head"):
+        if loads and head.num_classes > MOST_CLASSES:
+            yield Finding(
+                f"model.{name}.num_classes={head.num_classes}: LoadAnnotations reads labels into "
+                f"bytes, in which 255 is no class, so that {MOST_CLASSES} classes are the most."
+            )
+
+
+def check_padding(run: Run) -> Iterator[Finding]:
+    """What label maps are filled up with must be a class, or what heads ignore."""
+    preprocessor = run.model_config.get("data_preprocessor") or {}
+    if "train" not in run.splits or "SegDataPreProcessor" not in str(preprocessor.get("type")):
+        return
+    padding = preprocessor.get("seg_pad_val", 255)
+    for name, head in heads_of(run.model, "decode_head", "auxiliary_head"):
+        if padding != head.ignore_index and not 0 <= padding < head.num_classes:
+            yield Finding(
+                f"model.data_preprocessor.seg_pad_val={padding} is not "
+                f"model.{name}.ignore_index={head.ignore_index}, and no class: give both the same."
+            )
+
+
+def check_class_weights(run: Run) -> Iterator[Finding]:
+    for name, head in heads_of(run.model, "decode_head", "auxiliary_head", "bbox_head"):
+        count = head.num_classes
+        for path, loss in nodes(f"model.{name}", config_at(run, name)):
+            weights = loss.get("class_weight")
+            if not isinstance(weights, (list, tuple)):
+                continue
+            # Detectors' heads weigh the background as well.
+            wanted = count + 1 if "bbox_head" in name else count
+            if len(weights) != wanted:
+                yield Finding(
+                    f"{path}.class_weight has {len(weights)} numbers, where num_classes={count} "
+                    f"asks for {wanted}."
+                )
+            elif loss.get("use_sigmoid") and len(weights) > 1 and "bbox_head" not in name:
+                yield Finding(
+                    f"{path}.class_weight has no place in a loss with use_sigmoid=True, which "
+                    f"takes none of several classes; leave it out, or take use_sigmoid=False."
+                )
+
+
+def config_at(run: Run, name: str) -> object:
+    """What the config says of a module of the model."""
+    node = run.model_config
+    for key in name.split("."):
+        node = node[int(key)] if isinstance(node, (list, tuple)) else node.get(key, {})
+    return node

@@ -1,0 +1,69 @@
+"""Whether evaluators go with the data that they judge and with the model."""
+
+import os
+from collections.abc import Iterator
+
+from mmengine.config import Config
+from mmengine.registry import METRICS
+
+from mmdcls.config import nodes
+from mmdcls.registry import bare_name
+
+from .findings import Finding, Run
+from .sets import annotation_file, found, sets_of
+
+
+def metrics_of(cfg: Config, split: str) -> list[tuple[str, dict]]:
+    evaluator = cfg.get(f"{split}_evaluator")
+    return [(path, node) for path, node in nodes(f"{split}_evaluator", evaluator) if "type" in node]
+
+
+def check_annotation_file(run: Run) -> Iterator[Finding]:
+    for split in run.splits:
+        files = [annotation_file(node) for _, node in sets_of(run.cfg, split)]
+        for path, metric in metrics_of(run.cfg, split):
+            given = metric.get("ann_file")
+            if not given or not os.path.isfile(given) or not all(files) or not files:
+                continue
+            if not any(os.path.samefile(given, file) for file in files):
+                yield Finding(
+                    f"{path}.ann_file={given!r} is not the file that {split}_dataloader.dataset "
+                    f"reads, {' or '.join(files)}: give both the same."
+                )
+
+
+def check_masks(run: Run) -> Iterator[Finding]:
+    head = getattr(run.model, "roi_head", None)
+    if head is None or getattr(head, "with_mask", True):
+        return
+    for split in run.splits:
+        for path, metric in metrics_of(run.cfg, split):
+            kinds = metric.get("metric", "bbox")
+            if "segm" in ([kinds] if isinstance(kinds, str) else kinds):
+                yield Finding(
+                    f"{path}.metric={kinds!r} asks for masks, and model.roi_head has no "
+                    f"mask_head; give metric='bbox'."
+                )
+
+
+def check_best(run: Run) -> Iterator[Finding]:
+    """CheckpointHook.save_best must name a metric as the evaluators do."""
+    checkpoint = (run.cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    best = checkpoint.get("save_best")
+    metrics = [metric for _, metric in metrics_of(run.cfg, "val")]
+    prefixes = {prefix_of(metric) for metric in metrics}
+    if "train" not in run.splits or not metrics or None in prefixes:
+        return
+    for name in [best] if isinstance(best, str) else best or ():
+        if name != "auto" and name.partition("/")[0] not in prefixes:
+            last = name.rpartition("/")[2]
+            known = " or ".join(f"{prefix}/{last}" for prefix in sorted(prefixes))
+            yield Finding(
+                f"default_hooks.checkpoint.save_best={name!r} is none of the metrics of "
+                f"{', '.join(bare_name(metric['type']) for metric in metrics)}; write {known}."
+            )
+
+
+def prefix_of(metric: dict) -> str | None:
+    default = getattr(found(METRICS, metric["type"]), "default_prefix", None)
+    return metric.get("prefix") or default

@@ -1,0 +1,2 @@
+def sixteen_bits(path: str) -> str | None:
+    return None

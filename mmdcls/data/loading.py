@@ -1,0 +1,114 @@
+"""Whether loops, samplers, batches and wrappers of data sets go together."""
+
+from collections.abc import Iterator
+
+from PIL import Image
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmdcls.config import loader_dataset, nodes
+from mmdcls.registry import bare_name
+
+from .findings import Finding, Run
+from .sets import OF_FILES, class_of, sets_of, transform
+
+
+def check_loop(run: Run) -> Iterator[Finding]:
+    loop = run.cfg.get("train_cfg") or {}
+    by_epoch = bare_name(loop.get("type", "")) == "EpochBasedTrainLoop" or loop.get("by_epoch")
+    sampler = (run.cfg.get("train_dataloader") or {}).get("sampler") or {}
+    if "train" in run.splits and by_epoch and "Infinite" in bare_name(sampler.get("type", "")):
+        yield Finding(
+            f"train_cfg.type=EpochBasedTrainLoop needs a sampler that ends, and "
+            f"train_dataloader.sampler.type={bare_name(sampler['type'])} never does; give "
+            f"train_dataloader.sampler=dict(type='DefaultSampler', shuffle=True)."
+        )
+
+
+def check_wrappers(run: Run) -> Iterator[Finding]:
+    for split in run.splits:
+        top = loader_dataset(run.cfg, split)
+        for path, node in nodes(f"{split}_dataloader.dataset", top):
+            is_wrapper = "datasets" in node or isinstance(node.get("dataset"), dict)
+            if is_wrapper and (rest := [key for key in OF_FILES if key in node]):
+                yield Finding(
+                    f"{path} of type {bare_name(node['type'])} has {', '.join(rest)} of the data "
+                    f"set in the config that it inherits: add _delete_=True to it."
+                )
+            if bare_name(node.get("type", "")) == "ClassBalancedDataset":
+                yield from check_class_of_images("ClassBalancedDataset", f"{path}.dataset", node)
+        sampler = (run.cfg.get(f"{split}_dataloader") or {}).get("sampler") or {}
+        if bare_name(sampler.get("type", "")) == "ClassAwareSampler":
+            loader = run.cfg[f"{split}_dataloader"]
+            path = f"{split}_dataloader.dataset"
+            yield from check_class_of_images("ClassAwareSampler", path, loader)
+
+
+def check_class_of_images(asker: str, path: str, owner: dict) -> Iterator[Finding]:
+    """Of a piece that asks its data set which classes an image has."""
+    kind = class_of(owner["dataset"])
+    answer = getattr(kind, "get_cat_ids", None)
+    # mmengine's own only says that it has no answer.
+    if answer is None or answer.__module__ == "mmengine.dataset.base_dataset":
+        yield Finding(
+            f"{asker} needs to know the classes of an image, which {path} of type "
+            f"{getattr(kind, '__name__', kind)} does not tell; leave it out, or give a data set "
+            f"that does, such as CocoDataset."
+        )
+
+
+def check_single_images(run: Run) -> Iterator[Finding]:
+    """BN has no statistics of one image that is pooled to a single cell."""
+    if "train" not in run.splits or run.cfg.train_dataloader.get("batch_size") != 1:
+        return
+    # Several processes may share the statistics of their images.
+    are_many = run.cfg.get("launcher", "none") != "none"
+    alone = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) if are_many else _BatchNorm
+    for path, module in run.model.named_modules():
+        children = list(module.children())
+        pools = any(is_to_one_cell(child) for child in children)
+        norms = [child for child in module.modules() if isinstance(child, alone)]
+        if pools and norms:
+            head = path.partition(".")[0]
+            yield Finding(
+                f"train_dataloader.batch_size=1 and the BatchNorm of "
+                f"model.{head}, which pools to a single cell, do not go together: give 2 or more, "
+                f"or norm_cfg=dict(type='GN', num_groups=...)."
+            )
+            return
+
+
+def is_to_one_cell(module: nn.Module) -> bool:
+    pools = isinstance(module, nn.AdaptiveAvgPool2d)
+    return pools and module.output_size in (1, (1, 1), [1, 1])
+
+
+def check_crops(run: Run) -> Iterator[Finding]:
+    """Smaller images are padded to the preprocessor's size, and larger crops are not."""
+    size = (run.model_config.get("data_preprocessor") or {}).get("size")
+    if "train" not in run.splits or size is None:
+        return
+    for _, node in sets_of(run.cfg, "train"):
+        crop = (transform(node, "RandomCrop") or {}).get("crop_size")
+        if crop and any(a > b for a, b in zip(pair(crop), pair(size), strict=True)):
+            yield Finding(
+                f"RandomCrop.crop_size={tuple(pair(crop))} is larger than "
+                f"model.data_preprocessor.size={tuple(pair(size))}, to which smaller images are "
+                f"padded: give both the same."
+            )
+
+
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def first_of_other_size(paths: list[str]) -> tuple[str, str] | None:
+    """Two images whose sizes differ; only their headers are read."""
+    first = None
+    for path in paths:
+        with Image.open(path) as image:
+            size = image.size
+        first = first or (path, size)
+        if size != first[1]:
+            return first[0], path
+    return None

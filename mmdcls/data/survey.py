@@ -1,0 +1,111 @@
+"""A look at every image of a data set and its truth: what is there, and what disagrees."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from mmdcls.errors import InputError
+
+from .findings import Finding
+from .images import sixteen_bits
+from .labels import IGNORED
+from .reading import NamingPipeline, is_local, parts_of, watch
+from .sizes import is_turned
+
+# Of images in the report.
+SIZES = 3
+
+
+@dataclass
+class Survey:
+    """What was seen of one split.
+
+    objects, pixels: of each class, by its number; in pixels, 255 for no class.
+    """
+
+    images: int = 0
+    sizes: Counter = field(default_factory=Counter)
+    modes: Counter = field(default_factory=Counter)
+    turned: int = 0
+    objects: Counter = field(default_factory=Counter)
+    pixels: Counter = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def survey(dataset: Dataset, most: int | None, name: str) -> Survey:
+    """Load `most` images, evenly from the first to the last, or all of them, and their truth."""
+    seen = Survey()
+    try:
+        watch(dataset)
+    except InputError as error:
+        seen.findings.append(Finding(str(error)))
+        return seen
+    parts = [part for part in parts_of(dataset) if hasattr(part, "get_data_info")]
+    samples = [(part, index) for part in parts for index in range(len(part))]
+    for part, index in tqdm(evenly(samples, most), desc=name, unit="image"):
+        look(part, index, seen)
+    if IGNORED in seen.pixels and set(seen.pixels) <= {0, IGNORED}:
+        seen.findings.append(
+            Finding(
+                f"No label map of {name} has a label other than 0 and 255, which is ignored; "
+                f"binary masks of 0 and 255 must be written as 0 and 1."
+            )
+        )
+    return seen
+
+
+def evenly(samples: Sequence, most: int | None) -> Iterable:
+    if most is None or most >= len(samples):
+        return samples
+    return [samples[round(i)] for i in np.linspace(0, len(samples) - 1, most)]
+
+
+def look(part: Dataset, index: int, seen: Survey) -> None:
+    sample = part.get_data_info(index)
+    path = sample.get("img_path")
+    seen.images += 1
+    seen.objects.update(
+        instance["bbox_label"]
+        for instance in sample.get("instances") or ()
+        if not instance.get("ignore_flag")
+    )
+    loaded = load(part, sample, seen)
+    if loaded is not None:
+        labels, counts = np.unique(loaded.get("gt_seg_map", np.zeros(0)), return_counts=True)
+        new = dict(zip(labels.tolist(), counts.tolist(), strict=True))
+        # By sigmoid one class is told from another that has no name.
+        known = max(len(part.metainfo.get("classes") or ()), 2)
+        for label in new.keys() - seen.pixels.keys():
+            if label >= known and label != IGNORED:
+                sentence = f"{sample.get('seg_map_path')} has the label {label} of {known} classes."
+                seen.findings.append(Finding(f"The label map {sentence}"))
+        seen.pixels.update(new)
+    if is_local(path) and loaded is not None:
+        with Image.open(path) as image:
+            seen.sizes[image.size[::-1]] += 1
+            seen.modes[image.mode] += 1
+        seen.turned += is_turned(path)
+        if fault := sixteen_bits(path):
+            seen.findings.append(Finding(f"The image {path} {fault}.", is_wrong=False))
+
+
+def load(part: Dataset, sample: dict, seen: Survey) -> dict | None:
+    """Through the loading transforms of the data set's own pipeline; None where that fails."""
+    transforms = part.pipeline.pipeline.transforms
+    loading = [t for t in transforms if type(t).__name__.startswith("Load")]
+    try:
+        return NamingPipeline(lambda results: run(loading, results))(sample)
+    except InputError as error:
+        seen.findings.append(Finding(str(error)))
+    return None
+
+
+def run(transforms: Sequence, results: dict) -> dict:
+    for transform in transforms:
+        results = transform(results)
+    return results
