@@ -6,7 +6,13 @@ from .classes import check_bytes, check_class_weights, check_classes, check_padd
 from .coco import check_annotations
 from .evaluation import check_annotation_file, check_best, check_masks
 from .findings import Finding, Run
-from .loading import check_crops, check_loop, check_single_images, check_wrappers
+from .loading import (
+    check_crops,
+    check_evaluated_batches,
+    check_loop,
+    check_single_images,
+    check_wrappers,
+)
 
 CHECKS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     check_classes,
@@ -17,6 +23,7 @@ CHECKS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     check_wrappers,
     check_single_images,
     check_crops,
+    check_evaluated_batches,
     check_annotations,
     check_annotation_file,
     check_masks,

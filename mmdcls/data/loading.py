@@ -1,7 +1,9 @@
 """Whether loops, samplers, batches and wrappers of data sets go together."""
 
+import os
 from collections.abc import Iterator
 
+from mmengine.registry import DATASETS
 from PIL import Image
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -102,10 +104,29 @@ def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def first_of_other_size(paths: list[str]) -> tuple[str, str] | None:
-    """Two images whose sizes differ; only their headers are read."""
+def check_evaluated_batches(run: Run) -> Iterator[Finding]:
+    """mmseg pads images of several sizes in training only."""
+    for split in run.splits:
+        size = (run.cfg.get(f"{split}_dataloader") or {}).get("batch_size", 1)
+        if split == "train" or size == 1 or not hasattr(run.model, "decode_head"):
+            continue
+        for _, node in sets_of(run.cfg, split):
+            resize = transform(node, "Resize") or {}
+            to_one_size = "scale" in resize and not resize.get("keep_ratio")
+            if not to_one_size and (images := two_of_other_size(node)):
+                first, other = images
+                yield Finding(
+                    f"{split}_dataloader.batch_size={size} needs images of one size, and {first} "
+                    f"and {other} are of two; give 1."
+                )
+
+
+def two_of_other_size(node: dict) -> tuple[str, str] | None:
+    """Two images of a data set whose sizes differ; only their headers are read."""
+    dataset = DATASETS.build(dict(node, pipeline=[]))
+    paths = [dataset.get_data_info(index)["img_path"] for index in range(len(dataset))]
     first = None
-    for path in paths:
+    for path in filter(os.path.isfile, paths):
         with Image.open(path) as image:
             size = image.size
         first = first or (path, size)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
@@ -220,6 +222,15 @@ WRONG = [
         ("RandomCrop.crop_size=(96, 64)", "data_preprocessor.size=(64, 64)"),
     ),
     Case(
+        "images of two sizes in a batch of the evaluation",
+        lambda trial: (
+            cv2.imwrite(str(trial.data / "images/validation/1.jpg"), np.zeros((80, 120, 3))),
+            trial.merge({"val_dataloader.batch_size": 2}),
+            trial.merge({f"{VAL}.pipeline.1.keep_ratio": True}),
+        ),
+        ("val_dataloader.batch_size=2 needs images of one size", "0.jpg and", "1.jpg are of two"),
+    ),
+    Case(
         "a wrapper that inherits what a data set has",
         in_wrapper,
         (
@@ -265,6 +276,11 @@ FINE = [
             head_of(1, out_channels=1),
             set_to({f"{SEG}.loss_decode.use_sigmoid": True}),
         ),
+        (),
+    ),
+    Case(
+        "images of one size in a batch of the evaluation",
+        every(set_to({"val_dataloader.batch_size": 2, f"{VAL}.pipeline.1.keep_ratio": True})),
         (),
     ),
     Case("padding that is ignored", set_to({"model.data_preprocessor.seg_pad_val": 0}), ()),

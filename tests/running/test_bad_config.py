@@ -174,6 +174,57 @@ def test_a_config_is_refused_with_a_sentence_and_no_files(case: Case, tmp_path: 
     assert not trial.work_dir.exists()
 
 
+# What is written in place of a config of ours, or given by --cfg-options.
+INHERITS = "_base_ = 'base.py'"
+LINES = {
+    "_base_ = 'nowhere.py'": ("mine.py is not a config", "nowhere.py"),
+    "model = dict(": ("mine.py is not a config", "was never closed"),
+    "x = y": ("mine.py is not a config", "line 1", "NameError", "'y'"),
+    f"{INHERITS}; load_from = dict(a=1)": ("mine.py is not a config", "TypeError", "load_from"),
+}
+OPTIONS = {
+    "load_from.a=1": ("load_from.a: load_from is None", "has no a", "load_from._delete_=True"),
+    "custom_hooks.a=1": ("custom_hooks is a list of", "custom_hooks.0"),
+    "custom_hooks.99.a=1": ("custom_hooks is a list of", "custom_hooks.0"),
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_config_that_cannot_be_read_is_refused_with_a_sentence(line: str, tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    trial.cfg.dump(tmp_path / "base.py")
+    (tmp_path / "mine.py").write_text(line)
+    expect(LINES[line], refusal_of("train", tmp_path / "mine.py"))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("tool", ["train", "test"])
+def test_an_option_without_a_place_is_refused_with_a_sentence(tool, option, tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    trial.cfg.custom_hooks = [dict(type="mmdcls.ClampPositions")]
+    trial.cfg.dump(tmp_path / "mine.py")
+    more = ["checkpoint.pth"] if tool == "test" else []
+    expect(OPTIONS[option], refusal_of(tool, tmp_path / "mine.py", *more, "--cfg-options", option))
+
+
+def test_an_option_without_a_value_is_refused_as_the_command_line_is(tmp_path: Path, capsys):
+    new_trial("seg", tmp_path).cfg.dump(tmp_path / "mine.py")
+    assert refusal_of("train", tmp_path / "mine.py", "--cfg-options", "train_cfg") == "2"
+    assert "train_cfg: write KEY=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tool", ["train", "test"])
+def test_a_config_that_is_not_there_is_named(tool: str):
+    more = ["checkpoint.pth"] if tool == "test" else []
+    expect(("no config nowhere.py",), refusal_of(tool, "nowhere.py", *more))
+
+
+def refusal_of(tool: str, *arguments: object) -> str:
+    with pytest.raises(SystemExit) as refused:
+        load_tool(tool).main([str(argument) for argument in arguments])
+    return str(refused.value)
+
+
 LEAF_CONFIGS = sorted(p for p in (ROOT / "configs").glob("*/*.py") if p.parent.name != "_base_")
 
 
