@@ -7,7 +7,7 @@ from torch import nn
 from mmdcls.config import nodes
 
 from .findings import Finding, Run
-from .labels import classes_told_apart, heads_of
+from .labels import classes_told_apart, heads_of, ignored_by
 from .sets import class_of, classes_of, sets_of, transform
 
 # Labels are read into bytes, in which 255 stands for no class.
@@ -18,6 +18,9 @@ def check_classes(run: Run) -> Iterator[Finding]:
     """Of every data set: how many there are, and what they are called."""
     for split in run.splits:
         for path, node in sets_of(run.cfg, split):
+            # Depth maps and the like have data sets with classes as well.
+            if "LoadAnnotations" not in str(node.get("pipeline")):
+                continue
             classes = classes_of(node)
             if isinstance(classes, str):
                 yield Finding(
@@ -52,6 +55,8 @@ def check_palette(path: str, node: dict, count: int) -> Iterator[Finding]:
 
 
 def check_number(path: str, count: int, model: nn.Module) -> Iterator[Finding]:
+    if hasattr(model, "language_model"):  # classes are texts there, of any number
+        return
     for name, head in heads_of(model, "decode_head", "bbox_head", "mask_head"):
         if count not in classes_told_apart(head):
             yield Finding(
@@ -78,28 +83,28 @@ def check_padding(run: Run) -> Iterator[Finding]:
         return
     padding = preprocessor.get("seg_pad_val", 255)
     for name, head in heads_of(run.model, "decode_head", "auxiliary_head"):
-        if padding != head.ignore_index and not 0 <= padding < head.num_classes:
+        if padding != ignored_by(head) and not 0 <= padding < head.num_classes:
             yield Finding(
                 f"model.data_preprocessor.seg_pad_val={padding} is not "
-                f"model.{name}.ignore_index={head.ignore_index}, and no class: give both the same."
+                f"model.{name}.ignore_index={ignored_by(head)}, and no class: give both the same."
             )
 
 
 def check_class_weights(run: Run) -> Iterator[Finding]:
     for name, head in heads_of(run.model, "decode_head", "auxiliary_head", "bbox_head"):
-        count = head.num_classes
+        count, is_detector = head.num_classes, "bbox_head" in name
         for path, loss in nodes(f"model.{name}", config_at(run, name)):
-            weights = loss.get("class_weight")
-            if not isinstance(weights, (list, tuple)):
+            weights, by_sigmoid = loss.get("class_weight"), loss.get("use_sigmoid")
+            if not isinstance(weights, (list, tuple)) or "loss_" not in path:
                 continue
-            # Detectors' heads weigh the background as well.
-            wanted = count + 1 if "bbox_head" in name else count
+            # By softmax, detectors weigh the background as well.
+            wanted = count + 1 if is_detector and not by_sigmoid else count
             if len(weights) != wanted:
                 yield Finding(
                     f"{path}.class_weight has {len(weights)} numbers, where num_classes={count} "
                     f"asks for {wanted}."
                 )
-            elif loss.get("use_sigmoid") and len(weights) > 1 and "bbox_head" not in name:
+            elif by_sigmoid and len(weights) > 1 and not is_detector:
                 yield Finding(
                     f"{path}.class_weight has no place in a loss with use_sigmoid=True, which "
                     f"takes none of several classes; leave it out, or take use_sigmoid=False."

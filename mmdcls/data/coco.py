@@ -1,12 +1,14 @@
 """Annotation files in COCO's layout: what they lack, and what is passed over in silence."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from mmdcls.errors import InputError
+from mmdcls.registry import bare_name
 
 from .evaluation import metrics_of
 from .findings import Finding, Run
@@ -34,8 +36,10 @@ def check_annotations(run: Run) -> Iterator[Finding]:
             learned = split == "train" and masks and learns_masks
             yield from faults_of(file, learned)
         for path, metric in metrics_of(run.cfg, split):
-            if metric.get("ann_file") and "Coco" in str(metric["type"]):
+            is_read = metric.get("ann_file") and os.path.isfile(metric["ann_file"])
+            if is_read and bare_name(metric["type"]) == "CocoMetric":
                 yield from faults_of_truth(path, metric)
+    read.cache_clear()
 
 
 @lru_cache(maxsize=1)

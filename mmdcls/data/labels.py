@@ -49,6 +49,10 @@ def has_other_targets(name: str, head: nn.Module) -> bool:
     return getattr(head, "class_agnostic", False) or (name == "auxiliary_head" and is_own_loss)
 
 
+def ignored_by(head: nn.Module) -> int:
+    return getattr(head, "ignore_index", IGNORED)
+
+
 def classes_told_apart(head: nn.Module) -> set[int]:
     """How many classes its data may have; by sigmoid, one output channel tells one or two."""
     losses = getattr(head, "loss_decode", None)
@@ -66,7 +70,7 @@ def check_label_map(path: str, head: nn.Module, labels: torch.Tensor, info: dict
             f"The label map {file} is a picture in colour, shape {tuple(labels.shape)}; it must "
             f"have one channel, with the number of the class in every pixel."
         )
-    ignored = getattr(head, "ignore_index", 255)
+    ignored = ignored_by(head)
     wrong = labels[(labels >= count) & (labels != ignored)]
     if len(wrong):
         label, allowed = int(wrong.max()), f"0 to {count - 1}, and {ignored} for no class"

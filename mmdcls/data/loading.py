@@ -14,12 +14,14 @@ from mmdcls.registry import bare_name
 from .findings import Finding, Run
 from .sets import OF_FILES, class_of, sets_of, transform
 
+ENDLESS = ("InfiniteSampler", "MultiSourceSampler", "GroupMultiSourceSampler")
+
 
 def check_loop(run: Run) -> Iterator[Finding]:
     loop = run.cfg.get("train_cfg") or {}
     by_epoch = bare_name(loop.get("type", "")) == "EpochBasedTrainLoop" or loop.get("by_epoch")
     sampler = (run.cfg.get("train_dataloader") or {}).get("sampler") or {}
-    if "train" in run.splits and by_epoch and "Infinite" in bare_name(sampler.get("type", "")):
+    if "train" in run.splits and by_epoch and bare_name(sampler.get("type", "")) in ENDLESS:
         yield Finding(
             f"train_cfg.type=EpochBasedTrainLoop needs a sampler that ends, and "
             f"train_dataloader.sampler.type={bare_name(sampler['type'])} never does; give "
@@ -68,9 +70,9 @@ def check_single_images(run: Run) -> Iterator[Finding]:
     alone = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) if are_many else _BatchNorm
     for path, module in run.model.named_modules():
         children = list(module.children())
-        pools = any(is_to_one_cell(child) for child in children)
-        norms = [child for child in module.modules() if isinstance(child, alone)]
-        if pools and norms:
+        pooled = next((i for i, child in enumerate(children) if is_to_one_cell(child)), None)
+        later = children[pooled + 1 :] if pooled is not None else ()
+        if any(isinstance(norm, alone) for child in later for norm in child.modules()):
             head = path.partition(".")[0]
             yield Finding(
                 f"train_dataloader.batch_size=1 and the BatchNorm of "
@@ -91,8 +93,12 @@ def check_crops(run: Run) -> Iterator[Finding]:
     if "train" not in run.splits or size is None:
         return
     for _, node in sets_of(run.cfg, "train"):
+        names = [bare_name(step["type"]) for step in node.get("pipeline") or ()]
+        later = names[names.index("RandomCrop") :] if "RandomCrop" in names else ()
         crop = (transform(node, "RandomCrop") or {}).get("crop_size")
-        if crop and any(a > b for a, b in zip(pair(crop), pair(size), strict=True)):
+        if crop is None or any("Resize" in name for name in later):
+            continue
+        if any(a > b for a, b in zip(pair(crop), pair(size), strict=True)):
             yield Finding(
                 f"RandomCrop.crop_size={tuple(pair(crop))} is larger than "
                 f"model.data_preprocessor.size={tuple(pair(size))}, to which smaller images are "

@@ -44,7 +44,10 @@ def class_of(node: dict) -> type:
 
 
 def is_coco(node: dict) -> bool:
-    return hasattr(class_of(node), "COCOAPI")
+    """Whether it is read as mmdet's CocoDataset reads; LVIS and panoptic files are others."""
+    kind = class_of(node)
+    readers = [getattr(kind, name, None) for name in ("load_data_list", "parse_data_info")]
+    return all(getattr(r, "__qualname__", "").startswith("CocoDataset.") for r in readers)
 
 
 def classes_of(node: dict) -> list[str] | str | None:

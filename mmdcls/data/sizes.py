@@ -2,7 +2,7 @@
 
 import mmcv
 from mmengine.dataset import Compose
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmdcls.errors import InputError
 
@@ -10,7 +10,8 @@ from mmdcls.errors import InputError
 TURNED = (5, 6, 7, 8)
 # Modes of PIL whose values may exceed a byte; 65535 is read as 255, which is no class.
 WIDE = ("I", "I;16", "I;16B", "I;16L", "F")
-NO_CLASS = (255, 65535)
+NO_CLASS = 65535
+LOADING = ("LoadImageFromFile", "LoadAnnotations")
 
 
 class LoadedAlike:
@@ -21,18 +22,18 @@ class LoadedAlike:
 
     def __init__(self, file: str | None = None) -> None:
         self.file = file
-        self.told: tuple[int, int] | None = None
 
     def __call__(self, results: dict) -> dict:
         shape = tuple(results.get("ori_shape", ())[:2])
         image, label_map = results.get("img_path"), results.get("seg_map_path")
-        if not shape or not image:
+        if not shape or not isinstance(image, str):
             return results
         told = results.get("height"), results.get("width")
         if self.file and None not in told and told != shape:
             raise InputError(disagreement(image, shape, self.file, told))
-        if "gt_seg_map" in results and label_map:
-            check_bytes(label_map)
+        if "gt_seg_map" in results and label_map and "://" not in label_map:
+            if "seg_fields" in results:  # mmseg's, which casts to bytes
+                check_bytes(label_map)
             found = results["gt_seg_map"].shape[:2]
             if found != shape:
                 raise InputError(disagreement(image, shape, label_map, found))
@@ -57,11 +58,14 @@ def is_turned(path: str) -> bool:
 
 def check_bytes(path: str) -> None:
     """Raise InputError for a label map with labels that mmseg would take modulo 256."""
-    with Image.open(path) as image:
-        if image.mode not in WIDE:
-            return
+    try:
+        with Image.open(path) as image:
+            if image.mode not in WIDE:
+                return
+    except UnidentifiedImageError:  # of a format that another backend reads
+        return
     labels = mmcv.imread(path, flag="unchanged", backend="pillow")
-    wrong = labels[(labels > 255) & (labels != NO_CLASS[1])]
+    wrong = labels[(labels > 255) & (labels != NO_CLASS)]
     if len(wrong):
         raise InputError(
             f"The label map {path} has the label {int(wrong.max())} (16 bits), and only 0 to 255 "
@@ -73,9 +77,9 @@ def watch_sizes(pipeline: object, file: str | None) -> None:
     """Look at what each of the pipeline's loading transforms has loaded."""
     if not isinstance(pipeline, Compose):
         return
-    alike, transforms = LoadedAlike(file), []
+    transforms = []
     for transform in pipeline.transforms:
         transforms.append(transform)
-        if type(transform).__name__.startswith("Load"):
-            transforms.append(alike)
+        if type(transform).__name__ in LOADING:
+            transforms.append(LoadedAlike(file))
     pipeline.transforms = transforms
