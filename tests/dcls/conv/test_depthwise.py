@@ -180,12 +180,15 @@ def test_depthwise_in_a_lower_precision_is_conv2d_in_float64_up_to_rounding(
     step = 4 * torch.finfo(dtype).eps
     torch.testing.assert_close(ours.double(), theirs, rtol=step, atol=10 * step)
     expected = gradients(theirs, high)
-    # A sum over a whole map rounds more than a few steps, in the framework's convolution as well.
-    plain = gradients(F.conv2d(*low.values(), padding=padding, groups=3), low)
+    terms = dict(x=kernel[0].numel(), kernel=theirs[:, 0].numel())
     for name, grad in gradients(ours, low).items():
         assert grad.dtype == dtype
-        errors = [(g.double() - expected[name]).norm() for g in (grad, plain[name])]
-        assert errors[0] < max(step * expected[name].norm(), 2 * errors[1]), name
+        error = (grad.double() - expected[name]).norm()
+        # Sums are in float32, on some processors of one term after another: n partial sums, each
+        # rounded by at most eps / 2 of itself. With random signs none is typically larger than
+        # the whole, and the n errors add up to root n of them.
+        walk = terms[name] ** 0.5 * torch.finfo(torch.float32).eps / 2
+        assert error < (step + walk) * expected[name].norm(), name
 
 
 @st.composite
