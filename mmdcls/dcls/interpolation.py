@@ -5,6 +5,7 @@ the axes. So one function of one axis says all there is to say, for any number o
 interpolation, add a row to `INTERPOLATIONS` and a branch to `reference.share`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,7 +39,11 @@ def triangle_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Ten
 
 
 def gaussian_share(cells: Tensor, position: Tensor, width: Tensor | None) -> Tensor:
-    return torch.exp(-0.5 * ((cells - position) / width) ** 2)
+    exponent = -0.5 * ((cells - position) / width) ** 2
+    # Shares too small to show in a sum are zero, so that products of those of three axes and a
+    # weight do not become subnormal numbers, which cost many CPUs several times a step.
+    least = math.log(torch.finfo(exponent.dtype).tiny) / 4
+    return torch.exp(exponent.masked_fill(exponent < least, -math.inf))
 
 
 @dataclass(frozen=True)

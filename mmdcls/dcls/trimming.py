@@ -10,8 +10,8 @@ def trimmed(kernel: Tensor, padding: tuple[int, ...] | str) -> tuple[Tensor, tup
 
     Of every axis, as many cells go from one end as from the other, no more than there is padding,
     and at least one stays. Only exact zeros are cut, so that no value changes: bilinear and
-    triangle kernels lose the cells that no element reaches, Gaussian ones those whose values are
-    too small for their dtype.
+    triangle kernels lose the cells that no element reaches, Gaussian ones those that are too far
+    from every element.
     """
     if padding == "valid":
         return kernel, padding
