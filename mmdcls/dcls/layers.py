@@ -11,17 +11,17 @@ from .cache import ParameterCache, may_cache
 from .conv import convolve
 from .elements import ElementPositions, Shares
 from .fit import checked_reach, fit_elements
+from .geometry import PADDING_MODES, Geometry, check_channels, checked_geometry, sides_of
 from .kernel import kernel_from_shares
 from .trimming import trimmed
-
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class DclsNd(ElementPositions):
     """Convolution whose few kernel elements learn where in a large kernel they stand.
 
     Arguments up to `padding_mode` are those of `nn.ConvNd`; kernel_size is the extent in which
-    elements move (the papers' dilated kernel size), and dilation must be 1.
+    elements move (the papers' dilated kernel size), and dilation must be 1. Of a finished layer
+    stride, padding, padding_mode and dilation may be set, as of `nn.ConvNd`.
 
     kernel_count: number of elements of every (out, in/groups) slice of the kernel.
     interpolation: a row of `mmdcls.dcls.INTERPOLATIONS`.
@@ -62,12 +62,11 @@ class DclsNd(ElementPositions):
     ) -> None:
         axes = self.axes
         size = per_axis("kernel_size", kernel_size, axes, least=1)
-        stride = per_axis("stride", stride, axes, least=1)
-        dilation = per_axis("dilation", dilation, axes, least=1)
-        if max(dilation) > 1:
+        geometry = checked_geometry(stride, padding, dilation, size)
+        if max(geometry.dilation) > 1:
             raise ValueError(
-                f"dilation={dilation} is refused: the spacing is learned, so dilation must be 1. "
-                f"For the reach of a dilated kernel of size k, use kernel_size = "
+                f"dilation={geometry.dilation} is refused: the spacing is learned, so dilation "
+                f"must be 1. For the reach of a dilated kernel of size k, use kernel_size = "
                 f"(k - 1) * dilation + 1"
             )
         check_channels(in_channels, out_channels, groups)
@@ -79,12 +78,9 @@ class DclsNd(ElementPositions):
         super().__init__(size, interpolation, None if share_positions else shape, device, dtype)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_count = kernel_count
-        self.stride, self.dilation = stride, dilation
+        self.stride, self.padding, self.dilation = geometry
         self.output_padding = (0,) * axes
         self.padding_mode = padding_mode
-        self.padding_sides = sides_of(padding, size, stride)
-        numbers = tuple(before for before, _ in self.padding_sides)
-        self.padding = padding if isinstance(padding, str) else numbers
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
         if bias:
             self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
@@ -118,7 +114,13 @@ class DclsNd(ElementPositions):
             # Shares are built anew when positions change, so that they are known by identity.
             kernel = self._kernels.get((self.weight,), shares, lambda: self.kernel(shares))
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-        return convolve(x, kernel, self.bias, self.stride, self.padding_sides, mode, self.groups)
+        stride, padding, dilation = self.geometry()
+        sides = sides_of(padding, self.kernel_size, dilation)
+        return convolve(x, kernel, self.bias, stride, sides, mode, self.groups, dilation)
+
+    def geometry(self) -> Geometry:
+        """As it is now: mmseg's MobileNetV3, for one, sets it on finished layers."""
+        return checked_geometry(self.stride, self.padding, self.dilation, self.kernel_size)
 
     def check_shares(self, shares: Shares) -> None:
         """Raises ValueError for shares of positions that are not made for this layer."""
@@ -137,16 +139,17 @@ class DclsNd(ElementPositions):
 
         trim: leave out the borders in which all cells are zero, with as much padding.
         """
-        kernel, padding = self.kernel(shares), self.padding
+        kernel, (stride, padding, dilation) = self.kernel(shares), self.geometry()
         if trim:
-            kernel, padding = trimmed(kernel, padding)
+            kernel, padding = trimmed(kernel, padding, dilation)
         conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1](
             self.in_channels,
             self.out_channels,
             kernel.shape[2:],
-            self.stride,
+            stride,
             padding,
-            groups=self.groups,
+            dilation,
+            self.groups,
             bias=self.bias is not None,
             padding_mode=self.padding_mode,
             device=kernel.device,
@@ -253,28 +256,3 @@ def computes_its_convolution(conv: nn.Module, kind: type[nn.Module]) -> bool:
     shape = (1, conv.in_channels, *(r + 2 * p + 1 for r, p in zip(reach, padding, strict=True)))
     probe = torch.linspace(-1, 1, math.prod(shape)).reshape(shape).to(conv.weight)
     return torch.equal(conv(probe), kind._conv_forward(conv, probe, conv.weight, conv.bias))
-
-
-def check_channels(in_channels: int, out_channels: int, groups: int) -> None:
-    for name, value in dict(
-        in_channels=in_channels, out_channels=out_channels, groups=groups
-    ).items():
-        check_whole(name, value, least=1, most=LARGEST)
-    for name, value in dict(in_channels=in_channels, out_channels=out_channels).items():
-        if value % groups:
-            raise ValueError(f"{name}={value} must be divisible by groups={groups}")
-
-
-def sides_of(
-    padding: int | Sequence[int] | str, kernel_size: tuple[int, ...], stride: tuple[int, ...]
-) -> tuple[tuple[int, int], ...]:
-    """Cells before and after, per axis; "same" puts the odd one after, as torch does."""
-    if padding == "valid":
-        return ((0, 0),) * len(kernel_size)
-    if padding == "same":
-        if max(stride) > 1:
-            raise ValueError(f"padding='same' needs stride 1, got stride={stride}")
-        return tuple(((size - 1) // 2, size // 2) for size in kernel_size)
-    if isinstance(padding, str):
-        raise ValueError(f"padding={padding!r} is unknown; choose 'same', 'valid' or numbers")
-    return tuple((cells, cells) for cells in per_axis("padding", padding, len(kernel_size), 0))

@@ -3,7 +3,9 @@
 from torch import Tensor
 
 
-def trimmed(kernel: Tensor, padding: tuple[int, ...] | str) -> tuple[Tensor, tuple[int, ...] | str]:
+def trimmed(
+    kernel: Tensor, padding: tuple[int, ...] | str, dilation: tuple[int, ...]
+) -> tuple[Tensor, tuple[int, ...] | str]:
     """The kernel without borders of zeros, and the padding with which it computes the same.
 
     kernel  (out, in/groups, *kernel_size)
@@ -22,7 +24,7 @@ def trimmed(kernel: Tensor, padding: tuple[int, ...] | str) -> tuple[Tensor, tup
         margin = min(cells[0], size - 1 - cells[-1]) if cells else size
         margin = min(margin, (size - 1) // 2)
         if padding != "same":
-            margin = min(margin, padding[axis])
-            sides.append(padding[axis] - margin)
+            margin = min(margin, padding[axis] // dilation[axis])
+            sides.append(padding[axis] - margin * dilation[axis])
         kernel = kernel.narrow(axis + 2, margin, size - 2 * margin)
     return kernel, padding if padding == "same" else tuple(sides)

@@ -6,8 +6,8 @@ from torch import nn
 
 from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, DclsNd
 from mmdcls.dcls.arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
+from mmdcls.dcls.geometry import PADDING_MODES, check_channels, checked_geometry
 from mmdcls.dcls.interpolation import get_interpolation
-from mmdcls.dcls.layers import PADDING_MODES, check_channels, sides_of
 from mmdcls.registry import MODELS
 
 
@@ -90,10 +90,8 @@ def check_plain(
     **others,
 ) -> None:
     """Raises ValueError for what a DCLS layer would refuse too, where torch's name nothing."""
-    axes = len(kernel_size)
     check_channels(in_channels, out_channels, groups)
-    per_axis("dilation", dilation, axes, least=1)
-    sides_of(padding, kernel_size, per_axis("stride", stride, axes, least=1))
+    checked_geometry(stride, padding, dilation, kernel_size)
     check_flag("bias", bias)
     check_choice("padding_mode", padding_mode, PADDING_MODES)
 

@@ -6,7 +6,7 @@ from mmcv.cnn import ConvModule, build_conv_layer
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d
+from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, merged
 
 LAYERS = {"Dcls1d": Dcls1d, "Dcls2d": Dcls2d, "Dcls3d": Dcls3d}
 
@@ -130,3 +130,24 @@ def test_a_dilated_resnet_is_served():
         for conv_cfg in (cfg, None)
     )
     assert [level.shape for level in ours] == [level.shape for level in plain]
+
+
+@pytest.mark.parametrize("arch", ["small", "large"])
+def test_mobilenet_v3_of_mmseg_dilates_finished_layers(arch):
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=4)
+    ours, plain = (
+        MODELS.build(dict(type="mmseg.MobileNetV3", arch=arch, conv_cfg=conv_cfg))
+        for conv_cfg in (cfg, None)
+    )
+    ours.eval(), plain.eval()
+    state, dilations = ours.state_dict(), set()
+    for name, layer in ours.named_modules():
+        if isinstance(layer, Dcls2d):
+            state[f"{name}.weight"] = layer.kernel()
+            del state[f"{name}.positions"]
+            dilations.add(layer.dilation)
+    assert dilations == {(1, 1), (2, 2), (4, 4)}
+    plain.load_state_dict(state)
+    image = torch.randn(1, 3, 64, 96)
+    torch.testing.assert_close(ours(image), plain(image))
+    torch.testing.assert_close(merged(ours)(image), plain(image))

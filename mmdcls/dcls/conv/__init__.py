@@ -15,6 +15,7 @@ def convolve(
     padding: tuple[tuple[int, int], ...],
     padding_mode: str,
     groups: int,
+    dilation: tuple[int, ...] = (1,),
 ) -> Tensor:
     """Convolve with a dense kernel.
 
@@ -27,6 +28,6 @@ def convolve(
         sides = [cells for before_after in reversed(padding) for cells in before_after]
         x = F.pad(x, sides, mode=padding_mode)
         amount = (0,) * axes
-    if depthwise_why_not(x, kernel, groups, bias) is None:
+    if max(dilation) == 1 and depthwise_why_not(x, kernel, groups, bias) is None:
         return depthwise(x, kernel, bias, stride, amount)
-    return plain(x, kernel, bias, stride, amount, groups)
+    return plain(x, kernel, bias, stride, amount, groups, dilation)

@@ -22,6 +22,7 @@ def plain(
     stride: Sequence[int] | int = 1,
     padding: Sequence[int] | int = 0,
     groups: int = 1,
+    dilation: Sequence[int] | int = 1,
 ) -> Tensor:
     """The framework's convolution, in the dtype of its arguments."""
     convolution = CONVOLUTIONS[kernel.dim() - 3]
@@ -29,9 +30,9 @@ def plain(
     if x.device.type == "cpu" and 1 < groups <= HANGING_GROUPS and in_bfloat16:
         bias = None if bias is None else bias.float()
         with without_autocast("cpu"):
-            y = convolution(x.float(), kernel.float(), bias, stride, padding, groups=groups)
+            y = convolution(x.float(), kernel.float(), bias, stride, padding, dilation, groups)
         return y.to(torch.bfloat16)
-    return convolution(x, kernel, bias, stride, padding, groups=groups)
+    return convolution(x, kernel, bias, stride, padding, dilation, groups)
 
 
 def runs_in_bfloat16(tensor: Tensor) -> bool:

@@ -24,7 +24,7 @@ def depthwise_why_not(
         return f"they were measured on CPUs only, and the input is on {x.device}"
     if x.dim() != 4 or kernel.dim() != 4:
         return "they work on batches of two-dimensional maps"
-    if not groups == x.shape[1] == kernel.shape[0]:
+    if not groups == x.shape[1] == kernel.shape[0] or kernel.shape[1] > 1:
         return "they need as many groups as input and output channels"
     if any(is_transformed(tensor) for tensor in (x, kernel, bias) if tensor is not None):
         return "custom operators know neither torch.func nor forward-mode differentiation"

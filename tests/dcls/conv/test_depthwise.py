@@ -287,6 +287,7 @@ REFUSED = {
     "no batch": ((4, 9, 9), (4, 1, 3, 3), 4, "batches"),
     "groups": ((2, 4, 9, 9), (4, 2, 3, 3), 2, "as many groups"),
     "two outputs per input": ((2, 2, 9, 9), (4, 1, 3, 3), 2, "as many groups"),
+    "two inputs per output": ((2, 4, 9, 9), (4, 2, 3, 3), 4, "as many groups"),
 }
 
 

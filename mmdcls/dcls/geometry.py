@@ -1,0 +1,55 @@
+"""How a convolution walks over its input: what `nn.ConvNd` calls stride, padding and dilation."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .arguments import LARGEST, check_whole, per_axis
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class Geometry(NamedTuple):
+    """One number for every axis, or the padding's name."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] | str
+    dilation: tuple[int, ...]
+
+
+def check_channels(in_channels: int, out_channels: int, groups: int) -> None:
+    for name, value in dict(
+        in_channels=in_channels, out_channels=out_channels, groups=groups
+    ).items():
+        check_whole(name, value, least=1, most=LARGEST)
+    for name, value in dict(in_channels=in_channels, out_channels=out_channels).items():
+        if value % groups:
+            raise ValueError(f"{name}={value} must be divisible by groups={groups}")
+
+
+def checked_geometry(
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] | str,
+    dilation: int | Sequence[int],
+    kernel_size: tuple[int, ...],
+) -> Geometry:
+    axes = len(kernel_size)
+    stride = per_axis("stride", stride, axes, least=1)
+    if not isinstance(padding, str):
+        padding = per_axis("padding", padding, axes, least=0)
+    elif padding not in ("same", "valid"):
+        raise ValueError(f"padding={padding!r} is unknown; choose 'same', 'valid' or numbers")
+    elif padding == "same" and max(stride) > 1:
+        raise ValueError(f"padding='same' needs stride 1, got stride={stride}")
+    return Geometry(stride, padding, per_axis("dilation", dilation, axes, least=1))
+
+
+def sides_of(
+    padding: tuple[int, ...] | str, kernel_size: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """Cells before and after, per axis; "same" puts the odd one after, as torch does."""
+    if padding == "valid":
+        return ((0, 0),) * len(kernel_size)
+    if padding == "same":
+        reach = [(size - 1) * d for size, d in zip(kernel_size, dilation, strict=True)]
+        return tuple((cells // 2, cells - cells // 2) for cells in reach)
+    return tuple((cells, cells) for cells in padding)
