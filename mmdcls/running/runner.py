@@ -16,6 +16,14 @@ from mmdcls.data.reading import naming_bad_data, watch
 from .hooks import UnreadableFiles
 from .processes import join_processes_on_cpu
 
+# Without worker processes torch refuses them, and there is nothing that they could mean.
+OPTIONS_OF_WORKERS = {
+    "persistent_workers",
+    "prefetch_factor",
+    "timeout",
+    "multiprocessing_context",
+}
+
 
 class Checked:
     """Of a runner: looks at its data sets before any worker process has a copy of them.
@@ -40,6 +48,8 @@ class Checked:
             self.policies = []  # validation and tests skip nothing
 
     def build_dataloader(self, dataloader: dict | DataLoader, *arguments, **options) -> DataLoader:
+        if isinstance(dataloader, dict) and not dataloader.get("num_workers"):
+            dataloader = {k: v for k, v in dataloader.items() if k not in OPTIONS_OF_WORKERS}
         with naming_bad_data(dataloader):
             loader = super().build_dataloader(dataloader, *arguments, **options)
         watch(loader.dataset)

@@ -49,7 +49,8 @@ class UnreadableFiles(Hook):
         if loader.num_workers and hasattr(runner.train_loop, "dataloader_iterator"):
             raise InputError(
                 "mmdcls.UnreadableFiles comes too late for worker processes that run already; "
-                "train with mmdcls' tools/train.py, or set train_dataloader.num_workers=0."
+                "train with mmdcls' tools/train.py, or set train_dataloader.num_workers=0 and "
+                "train_dataloader.persistent_workers=False."
             )
         watch(loader.dataset)
         self.prepare(loader.dataset)
