@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmdcls.checkpoint.fitting import misfits_of, refusal, weights_of
 from mmdcls.checkpoint.whole import (
     MARKER,
+    is_same,
     newest_whole,
     part_of,
     put_in_place,
@@ -135,7 +136,10 @@ class CheckpointHook(MmengineCheckpointHook):
                 strangers.append(refusal(source, given, wanted, advice))
                 raise ValueError("is of another model")
 
-        path, passed_over = newest_whole(Path(runner.work_dir), self.filename_tmpl, check)
+        work_dir = Path(runner.work_dir)
+        # As mmengine makes it of the option, once training begins.
+        out_dir = Path(self.out_dir or work_dir.parent, work_dir.name)
+        path, passed_over = newest_whole(work_dir, self.filename_tmpl, check, out_dir)
         if path is None and strangers:
             raise strangers[0]
         for other, fault in passed_over.items():
@@ -147,10 +151,16 @@ class CheckpointHook(MmengineCheckpointHook):
                 f"There is no checkpoint to resume from in {runner.work_dir}: training starts from "
                 f"the beginning."
             )
+        elif not any(is_same(path.parent, folder) for folder in (work_dir, out_dir)):
+            runner.logger.warning(
+                f"There is no checkpoint in {work_dir}: training goes on from {path}, in the "
+                f"folder that its {MARKER} names."
+            )
         return None if path is None else str(path)
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
+        self._keep_to_out_dir()
         strategy = getattr(runner, "strategy", None)
         self.whole = (
             is_local(self.out_dir)
@@ -162,6 +172,18 @@ class CheckpointHook(MmengineCheckpointHook):
             for folder in {self.out_dir, runner.work_dir}:
                 remove_parts(Path(folder))
 
+    def _keep_to_out_dir(self) -> None:
+        """A new best checkpoint replaces the one before, unless that is of the run we come from."""
+
+        def own(path: str | None) -> str | None:
+            return path and os.path.join(self.out_dir, os.path.basename(path))
+
+        if self.save_best is not None and len(self.key_indicators) == 1:
+            self.best_ckpt_path = own(self.best_ckpt_path)
+        elif self.save_best is not None:
+            paths = self.best_ckpt_path_dict
+            self.best_ckpt_path_dict = {name: own(path) for name, path in paths.items()}
+
     @contextmanager
     def _careful(self, runner: Runner) -> Iterator[WholeSaves]:
         """The runner with saves that appear whole; what they replace goes when they are there."""
@@ -171,7 +193,8 @@ class CheckpointHook(MmengineCheckpointHook):
             yield saves
             self.file_backend.remove_now(saves.written)
         except OSError as error:
-            last = newest_whole(Path(runner.work_dir), self.filename_tmpl)[0]
+            folder, out_dir = Path(runner.work_dir), Path(self.out_dir)
+            last = newest_whole(folder, self.filename_tmpl, out_dir=out_dir)[0]
             kept = f"the last whole one, {last}, is kept" if last else "there is none before it"
             raise InputError(
                 f"A checkpoint could not be written to {self.out_dir} ({error.strerror or error}); "
