@@ -65,9 +65,9 @@ def check_optimizer(source: str, checkpoint: Mapping, runner: Runner) -> None:
     if changed:
         (before, now), *_ = sorted(changed)
         runner.logger.warning(
-            f"Training goes on with the rates of {source}, such as {before:.3g}, and not with "
-            f"those of the config, such as {now:.3g}: a resumed optimiser keeps its own; give the "
-            f"file as load_from to train with others."
+            f"{source} has other rates, such as {before:.3g}, and training goes on with them, not "
+            f"with those of the config, such as {now:.3g}: a resumed optimiser keeps its own; give "
+            f"the file as load_from to train with others."
         )
 
 

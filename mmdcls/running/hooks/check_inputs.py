@@ -7,6 +7,7 @@ from mmdcls.checkpoint.resuming import KEY, check_optimizer, fault_of_layers, la
 from mmdcls.data.labels import SeenLabels, all_are_ignored, check_labels
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
+from mmdcls.running.schedules import warn_of_early_end, warn_of_kept_schedule
 from mmdcls.wrapping import is_cut, unwrapped
 
 
@@ -29,7 +30,7 @@ class CheckInputs(Hook):
         self.worked = False  # whether an iteration of training or testing came to its end
 
     def before_run(self, runner: Runner) -> None:
-        if is_cut(runner.model) and any(isinstance(hook, EMAHook) for hook in runner.hooks):
+        if is_cut(runner.model) and has_averages(runner):
             raise InputError(
                 "EMAHook cannot copy a model that FSDP has cut up; take it out of custom_hooks, or "
                 "train without FSDP."
@@ -40,7 +41,7 @@ class CheckInputs(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = unwrapped(runner.model)
-        file = runner.cfg.get("load_from") or f"that was found in {runner.work_dir}"
+        file = runner._load_from or f"that was found in {runner.work_dir}"
         source = f"The checkpoint {file}"
         if not runner.cfg.get("resume") and is_foreign(model, checkpoint):
             if is_cut(runner.model):
@@ -60,7 +61,14 @@ class CheckInputs(Hook):
                 raise InputError(
                     f"{source} holds weights only; use it as load_from, not to resume."
                 )
+            if "ema_state_dict" in checkpoint and not has_averages(runner):
+                raise InputError(
+                    f"{source} holds averages (EMAHook) as its weights, and the config has no "
+                    f"EMAHook: training would go on from the averages; resume with it, or give the "
+                    f"file as load_from."
+                )
             check_optimizer(source, checkpoint, runner)
+            warn_of_kept_schedule(f"the checkpoint {file}", checkpoint, runner)
         advice = "use it with the config it was trained with"
         if is_stranger(given, wanted):
             raise refusal(source, given, wanted, advice)
@@ -79,8 +87,11 @@ class CheckInputs(Hook):
         if runner.cfg.get("resume") and runner.iter >= runner.max_iters:
             runner.logger.warning(
                 f"Nothing is left to train: the checkpoint is of iteration {runner.iter} of "
-                f"{runner.max_iters}; to go on, make train_cfg longer."
+                f"{runner.max_iters}; to go on, make train_cfg longer, which leaves the schedule "
+                f"as it was, or give the file as load_from to begin a new one."
             )
+        else:
+            warn_of_early_end(runner, bool(runner.cfg.get("resume")))
 
     def before_val(self, runner: Runner) -> None:
         if self.incomplete:
@@ -122,3 +133,7 @@ class CheckInputs(Hook):
         self.worked = True
 
     after_test_iter = after_train_iter
+
+
+def has_averages(runner: Runner) -> bool:
+    return any(isinstance(hook, EMAHook) for hook in runner.hooks)
