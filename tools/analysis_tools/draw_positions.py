@@ -8,11 +8,9 @@ One column for each owner of positions: a stage whose blocks share them, or else
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
-
+from mmdcls.checkpoint.trained import load_trained
 from mmdcls.engine.drawing import draw_positions
+from mmdcls.running.failures import in_a_sentence
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,11 +19,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", help="checkpoint of the model")
     parser.add_argument("--out", type=Path, default=Path("positions.png"), help="picture to write")
     parsed = parser.parse_args(arguments)
-    cfg = Config.fromfile(parsed.config)
-    init_default_scope(cfg.get("default_scope", "mmengine"))
-    model = MODELS.build(cfg.model)
-    load_checkpoint(model, parsed.checkpoint, map_location="cpu")
-    draw_positions(model, parsed.out)
+    with in_a_sentence():
+        draw_positions(load_trained(parsed.config, parsed.checkpoint).model, parsed.out)
     print(f"learned positions: {parsed.out}")
 
 
