@@ -49,7 +49,9 @@ def read(file: str) -> dict[str, Any]:
             content = json.load(opened)
     except ValueError as error:
         raise damaged(file, error) from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict) or "images" not in content:
+        raise damaged(file, "it is not in COCO's layout")
+    return content
 
 
 def damaged(file: str, fault: object) -> InputError:

@@ -7,12 +7,8 @@ from mmengine.config import Config
 
 from mmdcls.config import nodes
 from mmdcls.errors import InputError
-from mmdcls.registry import bare_name
 
 from .sets import sets_of
-
-# Bytes of a file in which something other than white space is looked for.
-SPACE = 1024
 
 
 def check_paths(cfg: Config, splits: Sequence[str]) -> None:
@@ -22,7 +18,6 @@ def check_paths(cfg: Config, splits: Sequence[str]) -> None:
             check_dataset(path, node)
         for path, node in nodes(f"{split}_evaluator", cfg.get(f"{split}_evaluator")):
             check_path(f"{path}.ann_file", node.get("ann_file"), os.path.isfile)
-            check_annotations(f"{path}.ann_file", node)
 
 
 def check_dataset(path: str, node: dict) -> None:
@@ -41,25 +36,6 @@ def check_dataset(path: str, node: dict) -> None:
         if needed and isinstance(folder, str):
             check_path(f"{path}.data_prefix.{key}", folder, os.path.isdir, root)
     check_path(f"{path}.ann_file", node.get("ann_file"), os.path.exists, root)
-    check_annotations(f"{path}.ann_file", node)
-
-
-def check_annotations(where: str, node: dict) -> None:
-    """Refuse JSON of which the beginning or the end is missing, without reading all of it."""
-    file = os.path.join(node.get("data_root") or "", node.get("ann_file") or "")
-    if not file.endswith(".json") or not os.path.isfile(file):
-        return
-    with open(file, "rb") as opened:
-        start = opened.read(SPACE).strip()[:1]
-        opened.seek(-min(SPACE, os.path.getsize(file)), os.SEEK_END)
-        ends = start + opened.read().strip()[-1:]
-    is_coco = "Coco" in bare_name(node["type"])
-    if ends not in ((b"{}",) if is_coco else (b"{}", b"[]")):
-        kind = "annotations in COCO's layout" if is_coco else "JSON"
-        raise InputError(
-            f"{where}={node['ann_file']!r}: {os.path.abspath(file)} does not hold {kind}, or only "
-            f"a part of it; write, download or copy it again."
-        )
 
 
 def check_path(

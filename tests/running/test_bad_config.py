@@ -110,8 +110,8 @@ CONFIGS = [
     *(
         Case(f"annotations {name}", written(INSTANCES, text), (INSTANCES, *words, "again"), "det")
         for name, text, words in (
-            ("of no bytes", "", ("only a part",)),
-            ("of which the end is missing", '{"images": [{"id": 1', ("only a part",)),
+            ("of no bytes", "", ("is damaged", "char 0")),
+            ("of which the end is missing", '{"images": [{"id": 1', ("is damaged", "char 20")),
             ("in a list", "[1]", ("COCO's layout",)),
         )
     ),
@@ -121,7 +121,7 @@ CONFIGS = [
             written("half.json", "{")(trial),
             trial.merge({"val_evaluator.ann_file": str(trial.data / "half.json")}),
         ),
-        ("val_evaluator.ann_file=", "half.json", "only a part"),
+        ("half.json is damaged", "char 1"),
         "det",
     ),
     Case(
