@@ -127,6 +127,16 @@ def loader_dataset(cfg: Config, split: str) -> dict | None:
     return (cfg.get(f"{split}_dataloader") or {}).get("dataset")
 
 
+def dataset_parts(dataset: dict) -> Iterator[dict]:
+    """The data sets inside wrappers such as ConcatDataset and RepeatDataset, or the one itself."""
+    inner = dataset.get("datasets") or [dataset.get("dataset")]
+    if inner == [None]:
+        yield dataset
+    else:
+        for child in inner:
+            yield from dataset_parts(child)
+
+
 def check_names(path: str, node: dict, names: set[str], shared: set[str]) -> None:
     for key in ("type", "constructor"):
         name = node.get(key)

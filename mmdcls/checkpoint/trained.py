@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import DATASETS, MODELS
 from torch import nn
 
 import mmdcls  # noqa: F401  lets torch load what a Runner wrote
-from mmdcls.config import read_config
+from mmdcls.config import dataset_parts, loader_dataset, read_config
 from mmdcls.errors import InputError
 
 from .files import local_file, naming, read_torch
@@ -22,7 +23,7 @@ AUXILIARY = "auxiliary_head"
 class Trained(NamedTuple):
     cfg: Config
     model: nn.Module  # in eval, on the CPU
-    dataset_meta: dict  # classes and palette, where the checkpoint names them
+    dataset_meta: dict  # classes and palette, where the config or the checkpoint names them
 
 
 def load_trained(config: str, checkpoint: str, options: dict | None = None) -> Trained:
@@ -55,5 +56,40 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
         raise fault
     check_values(source, given)
     model.load_state_dict(given)
-    meta = loaded.get("meta", {}).get("dataset_meta") or {}
-    return Trained(cfg, model, {key: meta[key] for key in ("classes", "palette") if key in meta})
+    return Trained(cfg, model, dataset_meta_of(cfg, model, loaded))
+
+
+def dataset_meta_of(cfg: Config, model: nn.Module, checkpoint: dict) -> dict:
+    """Classes and palette of the test data set, or else of the checkpoint.
+
+    Those that are as many as the model's come first.
+    """
+    found = [metainfo_of(loader_dataset(cfg, "test") or {})]
+    found.append(checkpoint.get("meta", {}).get("dataset_meta") or {})
+    found = [meta for meta in found if meta.get("classes")]
+    counts = {getattr(module, "num_classes", None) for module in model.modules()}
+    found.sort(key=lambda meta: len(meta["classes"]) not in counts)
+    if not found:
+        return {}
+    classes, palette = found[0]["classes"], found[0].get("palette") or ()
+    if len(palette) < len(classes):
+        # As mmseg draws them for a data set without.
+        palette = np.random.RandomState(42).randint(0, 255, (len(classes), 3)).tolist()
+    return dict(classes=classes, palette=list(palette[: len(classes)]))
+
+
+def metainfo_of(dataset: dict) -> dict:
+    """What a data set of a config says of its classes, without its files."""
+    part = next(dataset_parts(dataset))
+    with DATASETS.switch_scope_and_registry(None) as scoped:
+        kind = part.get("type")
+        kind = scoped.get(kind) if isinstance(kind, str) else kind
+    if not hasattr(kind, "_load_metainfo"):
+        return {}
+    own, known = part.get("metainfo") or {}, kind.METAINFO
+    meta = kind._load_metainfo(own)
+    colours = dict(zip(known.get("classes") or (), known.get("palette") or (), strict=False))
+    classes = meta.get("classes") or ()
+    if "palette" not in own and colours.keys() >= set(classes):
+        meta["palette"] = [colours[name] for name in classes]
+    return meta
