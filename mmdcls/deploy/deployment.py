@@ -95,7 +95,7 @@ def check_size(graph: Graph, size: tuple[int, int]) -> None:
         if min(size) < 1:
             raise ValueError("sides are of at least one pixel")
         with torch.no_grad():
-            graph(torch.zeros(1, 3, *size))
+            graph(torch.zeros(1, graph.channels, *size))
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
@@ -139,8 +139,8 @@ def write(
 def describe(trained: Trained, graph: Graph, size: tuple[int, int] | None) -> dict:
     """What a program that runs the file must know."""
     cfg = trained.cfg
-    shape = ["batch", 3, *(size or ("height", "width"))]
-    image = dict(name="image", dtype="float32", shape=shape, channels=channels_of(cfg))
+    shape = ["batch", graph.channels, *(size or ("height", "width"))]
+    image = dict(name="image", dtype="float32", shape=shape, channels=channels_of(cfg, graph))
     image["values"] = "0 to 255; mean and standard deviation are applied inside"
     if size is None:
         image["least height and width"] = graph.least_side

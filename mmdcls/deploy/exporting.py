@@ -33,10 +33,10 @@ def shapes_of(graph: Graph, size: tuple[int, int] | None) -> list[tuple[int, int
     return [(2, *traced), (1, *traced), (3, side + 32, 3 * side), (1, 2 * side + 37, side + 37)]
 
 
-def images(shape: tuple[int, int, int]) -> Tensor:
+def images(shape: tuple[int, int, int], channels: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     batch, height, width = shape
-    return 255 * torch.rand(batch, 3, height, width, generator=generator)
+    return 255 * torch.rand(batch, channels, height, width, generator=generator)
 
 
 def largest_difference(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
@@ -54,7 +54,7 @@ def check_same(what: str, function: Function, truth: Graph, size: tuple[int, int
     """Raises InputError where what was made of a graph differs; returns how much it does."""
     worst = 0.0
     for shape in shapes_of(truth, size):
-        image = images(shape)
+        image = images(shape, truth.channels)
         found = largest_difference(function(image), truth(image))
         if found > TOLERANCE:
             raise InputError(
@@ -80,10 +80,9 @@ def export(graph: Graph, size: tuple[int, int] | None) -> ExportedProgram:
     Raises InputError where the network does not allow that.
     """
     graph.requires_grad_(False)
+    image = images(shapes_of(graph, size)[0], graph.channels)
     try:
-        return torch.export.export(
-            graph, (images(shapes_of(graph, size)[0]),), dynamic_shapes=open_shapes(graph, size)
-        )
+        return torch.export.export(graph, (image,), dynamic_shapes=open_shapes(graph, size))
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         kind = "open in size" if size is None else f"at {size[0]} x {size[1]}"

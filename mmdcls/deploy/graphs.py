@@ -4,6 +4,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from mmdcls.dcls import DclsNd
 from mmdcls.errors import InputError
 
 # For coarsest maps of stride 32, 64, 128 and 256.
@@ -11,8 +12,9 @@ SIDES = (64, 96, 160, 288)
 
 
 class Graph(nn.Module):
-    """Takes images (N, 3, height, width), float32, values 0 to 255; normalises them itself.
+    """Takes images (N, channels, height, width), float32, values 0 to 255; normalises them itself.
 
+    channels: those that the first convolution takes.
     outputs: the names of what it returns.
     least_side: the least height and width at which the coarsest map has more than one cell; what
         is exported for any size takes no smaller images.
@@ -24,10 +26,12 @@ class Graph(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        convolutions = (m for m in model.modules() if isinstance(m, (nn.Conv2d, DclsNd)))
+        self.channels = next(convolutions).in_channels
         preprocessor = model.data_preprocessor
         for name, without in (("mean", 0.0), ("std", 1.0)):
-            value = getattr(preprocessor, name, torch.full((3, 1, 1), without))
-            self.register_buffer(name, value.float().clone())
+            value = getattr(preprocessor, name, torch.tensor(without))
+            self.register_buffer(name, value.float().expand(self.channels, 1, 1).clone())
         self.eval()
 
     def normalized(self, image: Tensor) -> Tensor:
@@ -51,7 +55,7 @@ class Features(Graph):
         super().__init__(model)
         for self.least_side in SIDES:
             with torch.no_grad():
-                maps = self(torch.zeros(1, 3, self.least_side, self.least_side))
+                maps = self(torch.zeros(1, self.channels, self.least_side, self.least_side))
             if min(maps[-1].shape[2:]) > 1:
                 break
         self.outputs = tuple(f"map{index}" for index in range(len(maps)))
@@ -82,7 +86,9 @@ def graph_of(cfg: Config, model: nn.Module) -> Graph:
     return GRAPHS[scope](model)
 
 
-def channels_of(cfg: Config) -> str:
-    """The order in which the graph takes channels, where images are loaded as BGR."""
+def channels_of(cfg: Config, graph: Graph) -> str:
+    """The order in which the graph takes channels, where images in colour are loaded as BGR."""
+    if graph.channels != 3:
+        return "grey" if graph.channels == 1 else "as the test_pipeline loads them"
     preprocessor = cfg.model.get("data_preprocessor") or {}
     return "RGB" if preprocessor.get("bgr_to_rgb") or preprocessor.get("to_rgb") else "BGR"

@@ -117,6 +117,39 @@ def test_a_given_size_is_the_only_one(segmentor, model, tmp_path):
         program(exporting.images((1, 96, 96)))
 
 
+@pytest.mark.parametrize(
+    ("leaf", "channels", "means", "order", "formats"),
+    [
+        (SEGMENTOR, 1, 1, "grey", ["pt2", "onnx"]),
+        (SEGMENTOR, 4, 4, "as the test_pipeline loads them", ["pt2"]),
+        (leaf_of("mask_rcnn", "-t_"), 4, None, "as the test_pipeline loads them", ["pt2"]),
+    ],
+    ids=["one", "four", "detector"],
+)
+def test_images_of_other_than_three_channels(leaf, channels, means, order, formats, tmp_path):
+    values = dict(mean=means and [120.0] * means, std=means and [60.0] * means, bgr_to_rgb=False)
+    options = {f"model.data_preprocessor.{key}": value for key, value in values.items()}
+    options |= {"model.backbone.in_channels": channels, **synthetic.quarter_size(load(leaf))}
+    files, out = write_untrained(leaf, tmp_path, options), tmp_path / "out"
+    command.main([*files, str(out), "--size", "64", "96", "--formats", *formats])
+    image = exporting.images((2, 64, 96), channels)
+    model = load_trained(*files).model
+    inputs = (image - 120.0) / 60.0 if means else image
+    with torch.no_grad():
+        if leaf == SEGMENTOR:
+            wanted = [model.encode_decode(inputs, [dict(img_shape=(64, 96))])]
+        else:
+            wanted = list(model.extract_feat(inputs))
+    found = [torch.export.load(out / "model.pt2").module()(image)]
+    found += [exporting.run_onnx(out / "model.onnx")(image)] if "onnx" in formats else []
+    for outputs in found:
+        torch.testing.assert_close(list(outputs), wanted, atol=1e-4, rtol=0)
+    description = json.loads((out / "description.json").read_text())["input"]
+    assert description["shape"] == ["batch", channels, 64, 96]
+    assert description["channels"] == order
+    assert len(description["mean"]) == len(description["std"]) == channels
+
+
 def test_what_an_earlier_deployment_left_is_replaced_and_nothing_else(segmentor, tmp_path):
     for name in ("description.json", "model.onnx", "notes.txt"):
         (tmp_path / name).write_text("earlier")
