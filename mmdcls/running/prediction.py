@@ -1,26 +1,35 @@
 """What a trained segmentor or detector finds in images, in files and drawn."""
 
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import mmcv
 import mmengine
 import torch
-from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
+from torch import Tensor, nn
 
 from mmdcls.checkpoint.files import local_file
-from mmdcls.checkpoint.trained import load_trained
+from mmdcls.checkpoint.trained import Trained, load_trained
+from mmdcls.config import dataset_parts, loader_dataset
+from mmdcls.data.images import sixteen_bits
 from mmdcls.data.reading import fault_of
 from mmdcls.errors import InputError
+from mmdcls.registry import bare_name
+
+from .predicted_files import bare_places, write_labels
 
 ENDS = (".json", ".png", "_drawn.jpg")
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# No network here needs more pixels a side.
+LARGEST_LEAST_SIDE = 256
 
 
 def predict(
@@ -34,19 +43,34 @@ def predict(
     """Write a picture of every image to the folder `out`, and what was found.
 
     For a segmentor that is an image whose pixels are class numbers, for a detector a JSON file with
-    boxes, scores, labels and masks in RLE. Raises InputError.
+    boxes, scores, labels and masks in RLE. Raises InputError, after all others were predicted where
+    images are too small for the network.
     """
     images = images_in(paths, out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out a folder.")
     check_device(device)
     # Refuses what an Inferencer would load as far as names and shapes agree.
-    cfg = load_trained(config, checkpoint, options).cfg
-    inferencer = inferencer_of(cfg, str(local_file(checkpoint)), device)
+    trained = load_trained(config, checkpoint, options)
+    inferencer = inferencer_of(trained, str(local_file(checkpoint)), device)
+    warn_of_dark(images, loader_dataset(trained.cfg, "test")["pipeline"])
+    left_out = []
     sys.stdout.write("\n")
     for image, place in track_iter_progress(list(images.items())):
-        predict_one(inferencer, image, out / place)
-    sys.stdout.write(f"\nwrote {len(images)} pictures and predictions to {out}\n")
+        try:
+            predict_one(inferencer, image, out / place)
+        except (RuntimeError, cv2.error):
+            fault = too_small(inferencer, image)
+            if fault is None:
+                raise
+            left_out.append(f"{image} is {fault}")
+    count = len(images) - len(left_out)
+    sys.stdout.write(f"\nwrote {count} pictures and predictions to {out}\n")
+    if left_out:
+        raise InputError(
+            f"Of {len(images)} images, {len(left_out)} could not be predicted: "
+            f"{'; '.join(left_out)}; resize them, or leave them out."
+        )
 
 
 def check_device(device: str | None) -> None:
@@ -68,7 +92,7 @@ def images_in(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"There is no image or folder {path}; give the path of one.")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        inside = [p for p in files_below(path) if p.suffix.lower() in SUFFIXES]
         if path.resolve() != out.resolve():
             inside = [p for p in inside if out.resolve() not in p.resolve().parents]
         if path.is_dir() and not inside:
@@ -78,10 +102,7 @@ def images_in(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
         for image in inside if path.is_dir() else [path]:
             place = image.relative_to(path) if path.is_dir() else Path(image.name)
             found.setdefault(image, place)
-    bare = Counter(place.with_suffix("") for place in found.values())
-    for image, place in found.items():
-        if bare[place.with_suffix("")] == 1:
-            found[image] = place.with_suffix("")
+    found = bare_places(found)
     places, given = Counter(found.values()), {image.resolve() for image in found}
     for image, place in found.items():
         if places[place] > 1:
@@ -96,7 +117,32 @@ def images_in(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     return found
 
 
-def inferencer_of(cfg: Config, checkpoint: str, device: str | None) -> BaseInferencer:
+def files_below(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Files in a folder, in those below and in those that links lead to.
+
+    above: the real folders on the way here, into which no link leads back.
+    """
+    if not path.is_dir():
+        yield path
+    elif path.resolve() not in above:
+        for child in sorted(path.iterdir()):
+            yield from files_below(child, above | {path.resolve()})
+
+
+def warn_of_dark(images: Iterable[Path], pipeline: Sequence[dict]) -> None:
+    """Name the first image of which the pipeline's loading loses much."""
+    loading = next(step for step in pipeline if bare_name(step["type"]) == "LoadImageFromFile")
+    keeps_bits = loading.get("color_type") == "unchanged"
+    if keeps_bits or loading.get("imdecode_backend", "cv2") != "cv2":
+        return
+    for image in images:
+        if fault := sixteen_bits(str(image)):
+            warnings.warn(f"{image} {fault}", stacklevel=2)
+            return
+
+
+def inferencer_of(trained: Trained, checkpoint: str, device: str | None) -> BaseInferencer:
+    cfg, names = trained.cfg, trained.dataset_meta
     scope = cfg.get("default_scope")
     if scope == "mmseg":
         from mmseg.apis import MMSegInferencer as Inferencer
@@ -107,8 +153,25 @@ def inferencer_of(cfg: Config, checkpoint: str, device: str | None) -> BaseInfer
             f"default_scope={scope!r} of the config must be mmseg or mmdet: segmentors and "
             f"detectors are what this command knows."
         )
+    dataset = next(dataset_parts(loader_dataset(cfg, "test") or {}))
+    if "pipeline" not in dataset:
+        raise InputError(
+            "The config has no test_dataloader.dataset.pipeline, which says how images are loaded; "
+            "give it one."
+        )
+    if not names:
+        raise InputError(
+            "Neither the config nor the checkpoint names the classes; give them as "
+            "test_dataloader.dataset.metainfo.classes."
+        )
+    # Inferencers know no wrappers.
+    cfg.test_dataloader.dataset = dataset
     init_default_scope(scope)
-    inferencer = Inferencer(cfg, checkpoint, device=device)
+    with warnings.catch_warnings():
+        # They would take those of Cityscapes or COCO.
+        warnings.filterwarnings("ignore", "dataset_meta or class names are not saved")
+        inferencer = Inferencer(cfg, checkpoint, device=device)
+    inferencer.model.dataset_meta = inferencer.visualizer.dataset_meta = names
     # The bar of this command counts images; theirs would count one each time.
     inferencer.show_progress = False
     return inferencer
@@ -122,5 +185,35 @@ def predict_one(inferencer: BaseInferencer, image: Path, place: Path) -> None:
         (predictions,), (drawn,) = predictions, drawn
         mmengine.dump(predictions, f"{place}.json")
     else:
-        mmcv.imwrite(predictions.astype("uint8"), f"{place}.png")
+        write_labels(f"{place}.png", predictions, inferencer.model)
     mmcv.imwrite(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), f"{place}_drawn.jpg")
+
+
+def too_small(inferencer: BaseInferencer, image: Path) -> str | None:
+    """How small an image is after the test pipeline, where the network takes none so small."""
+    try:
+        sample = inferencer.pipeline(str(image))
+    except cv2.error as error:
+        is_resizing = error.func == "resize"
+        return "less than a pixel high or wide after the test_pipeline" if is_resizing else None
+    inputs = inferencer.model.data_preprocessor(pseudo_collate([sample]))["inputs"]
+    height, width = inputs.shape[2:]
+    for least in range(1, LARGEST_LEAST_SIDE + 1):
+        if takes(inferencer.model, inputs.new_zeros(*inputs.shape[:2], least, least)):
+            break
+    else:
+        return None
+    if min(height, width) >= least:
+        return None
+    return (
+        f"{height} x {width} pixels after the test_pipeline, and the network needs {least} a side"
+    )
+
+
+@torch.no_grad()
+def takes(model: nn.Module, inputs: Tensor) -> bool:
+    try:
+        model.extract_feat(inputs)
+    except RuntimeError:
+        return False
+    return True
