@@ -20,6 +20,7 @@ REGISTERED = {
         "CheckpointHook",
         "ClampPositions",
         "ExactResume",
+        "KeepPredictions",
         "PositionHealth",
         "Repulsion",
         "RoundPositions",

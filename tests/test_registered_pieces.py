@@ -210,7 +210,7 @@ PIECES = {
         train,
     ),
     "StopOnNonFinite": NO_OPTIONS,
-    # These two have to do with a Runner's files, and are tested there.
+    # These have to do with a Runner's files, and are tested there.
     "CheckpointHook": Piece(
         {},
         dict(
@@ -227,6 +227,15 @@ PIECES = {
         ignore,
     ),
     "ExactResume": Piece({}, {}, ignore),
+    "KeepPredictions": Piece(
+        {},
+        dict(
+            output_dir=st.sampled_from((None, "labels")),
+            show_dir=st.sampled_from((None, "pictures")),
+            backend_args=st.sampled_from((None, dict(backend="local"))),
+        ),
+        ignore,
+    ),
     "UnreadableFiles": Piece(
         {}, dict(policy=st.sampled_from(("stop", "skip")), interval=WHOLE), ignore
     ),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mmdcls.config import dataset_parts
 from mmdcls.registry import bare_name
 from mmdcls.running.launch import config_parser, load_config, run
 
@@ -26,21 +27,32 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
     cfg.load_from = arguments.checkpoint
     if arguments.show_dir:
-        if "visualization" not in cfg.default_hooks:
-            raise SystemExit("--show-dir needs default_hooks.visualization in the config")
-        # Every picture, where the hook's own default is one in fifty.
-        cfg.default_hooks.visualization.update(draw=True, interval=1)
-        cfg.visualizer.save_dir = arguments.show_dir
+        keep_pictures(cfg, arguments.show_dir)
     if arguments.tta:
         if "tta_pipeline" not in cfg or "tta_model" not in cfg:
             raise SystemExit("--tta needs tta_pipeline and tta_model in the config")
-        dataset = cfg.test_dataloader.dataset
-        while "dataset" in dataset:
-            dataset = dataset.dataset
-        dataset.pipeline = cfg.tta_pipeline
+        for dataset in dataset_parts(cfg.test_dataloader.dataset):
+            dataset.pipeline = cfg.tta_pipeline
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     if arguments.out:
         keep_predictions(cfg, arguments.out)
+
+
+def keep_pictures(cfg: Config, folder: str) -> None:
+    if "visualization" not in cfg.default_hooks:
+        raise SystemExit("--show-dir needs default_hooks.visualization in the config")
+    cfg.visualizer.save_dir = folder
+    hook = cfg.default_hooks.visualization
+    if bare_name(hook.type) == "SegVisualizationHook":
+        keep_by_place(cfg, show_dir=folder, backend_args=hook.get("backend_args"))
+    else:
+        # Every picture, where the hook's own default is one in fifty.
+        hook.update(draw=True, interval=1)
+
+
+def keep_by_place(cfg: Config, **options: object) -> None:
+    hook = ConfigDict(type="mmdcls.KeepPredictions", **options)
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
 
 
 def keep_predictions(cfg: Config, out: str) -> None:
@@ -56,8 +68,10 @@ def keep_predictions(cfg: Config, out: str) -> None:
                 f"--out {out}: write a .pkl file; only segmentors write a folder, whose name has "
                 f"no dot"
             )
+        keep_by_place(cfg, output_dir=out)
         for metric in writers:
-            metric.update(output_dir=out, keep_results=True)
+            metric.pop("output_dir", None)
+        metrics = [m for m in metrics if m not in writers or not m.get("format_only")]
     cfg.test_evaluator = metrics
 
 

@@ -61,8 +61,8 @@ class Traces:
 def folders_of(cfg: Config) -> dict[str, Path]:
     """The folders that are made, by their keys in the config."""
     given = {"work_dir": cfg.work_dir, VISUALIZER: (cfg.get("visualizer") or {}).get("save_dir")}
-    for split in ("val", "test"):
-        for path, node in nodes(f"{split}_evaluator", cfg.get(f"{split}_evaluator")):
+    for writers in ("val_evaluator", "test_evaluator", "custom_hooks"):
+        for path, node in nodes(writers, cfg.get(writers)):
             given[f"{path}.output_dir"] = node.get("output_dir")
             if file := node.get("out_file_path"):
                 given[f"folder of {path}.out_file_path"] = Path(file).parent

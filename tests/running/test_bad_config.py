@@ -267,7 +267,7 @@ def test_classes_may_stand_for_names(wrapper: str, tmp_path: Path):
     train.apply_flags(cfg, train.parse_arguments(["config", "--amp"]))
     assert cfg.optim_wrapper.type == "mmdcls.AmpOptimWrapper"
     test.apply_flags(cfg, test.parse_arguments(["config", "checkpoint", "--out", "labels"]))
-    assert cfg.test_evaluator[0].output_dir == "labels"
+    assert cfg.custom_hooks[-1].output_dir == "labels"
 
 
 def test_classes_that_are_not_there_are_refused(tmp_path: Path):
