@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 
-from mmdcls.config import add_options, read_config
+from mmdcls.config import add_options, one_line, read_config
 from mmdcls.data.checks import findings_of
 from mmdcls.data.findings import Finding, Run
 from mmdcls.data.paths import check_paths
@@ -52,6 +52,8 @@ def look_at(cfg: Config, split: str, most: int | None) -> list[Finding]:
             dataset = DATASETS.build(loader.dataset)
     except InputError as error:
         return [Finding(str(error))]
+    except (KeyError, TypeError, ValueError) as error:
+        return [Finding(f"{split}_dataloader.dataset cannot be built: {one_line(error)}.")]
     seen = survey(dataset, most, split)
     classes = dataset.metainfo.get("classes") or ()
     sys.stdout.write(report(split, seen, classes) + "\n")

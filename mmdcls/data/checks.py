@@ -1,4 +1,4 @@
-"""All that can be known of data and settings before the first iteration, without the images."""
+"""All that can be known of data and settings before the first iteration."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,6 +13,7 @@ from .loading import (
     check_single_images,
     check_wrappers,
 )
+from .samples import check_samples
 
 CHECKS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     check_classes,
@@ -32,5 +33,11 @@ CHECKS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
 
 
 def findings_of(run: Run) -> Iterator[Finding]:
+    is_wrong = False
     for check in CHECKS:
-        yield from check(run)
+        for finding in check(run):
+            is_wrong |= finding.is_wrong
+            yield finding
+    # A data set that is described wrongly need not be one that can be built.
+    if not is_wrong:
+        yield from check_samples(run)

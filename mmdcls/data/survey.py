@@ -1,7 +1,7 @@
 """A look at every image of a data set and its truth: what is there, and what disagrees."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from .findings import Finding
 from .images import sixteen_bits
 from .labels import IGNORED
 from .reading import NamingPipeline, is_local, parts_of, watch
+from .samples import evenly
 from .sizes import is_turned
 
 # Of images in the report.
@@ -57,12 +58,6 @@ def survey(dataset: Dataset, most: int | None, name: str) -> Survey:
             )
         )
     return seen
-
-
-def evenly(samples: Sequence, most: int | None) -> Iterable:
-    if most is None or most >= len(samples):
-        return samples
-    return [samples[round(i)] for i in np.linspace(0, len(samples) - 1, most)]
 
 
 def look(part: Dataset, index: int, seen: Survey) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from helpers.provocations import (
     LABEL_MAP,
+    TRAIN,
     TRAINING_IMAGE,
     Case,
     Trial,
@@ -38,6 +39,11 @@ WRONG = [
     Case("a broken image", cut(TRAINING_IMAGE["det"], 99), ("1.jpg cannot be read",), "det"),
     Case("no label map", remove(LABEL_MAP), ("1 of 3 images", LABEL_MAP)),
     Case("a label without a class", paint(LABEL_MAP, 152), ("1.png has the label 151 of 150",)),
+    Case(
+        "a text for a list of classes",
+        set_to({f"{TRAIN}.metainfo": dict(classes="wall")}),
+        ("is a text", "('wall',)"),
+    ),
     Case("too many classes", set_to({"model.decode_head.num_classes": 160}), ("num_classes=160",)),
     Case("binary masks", binary, ("binary masks of 0 and 255",)),
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo  # noqa: F401  whose import would stay half done where a dead worker interrupts it
 from mmengine.registry import TRANSFORMS
 from torch.utils.data import TensorDataset, get_worker_info
 

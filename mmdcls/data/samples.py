@@ -1,0 +1,83 @@
+"""A few images of every data set, loaded with their truth before training begins."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+from mmengine.dataset import Compose
+from mmengine.registry import DATASETS, TRANSFORMS
+
+from mmdcls.errors import InputError
+from mmdcls.registry import bare_name
+
+from .coco import read
+from .findings import Finding, Run
+from .images import sixteen_bits
+from .reading import NamingPipeline, naming_bad_data, watch
+from .sets import annotation_file, class_of, is_coco, sets_of
+from .sizes import LOADING, watch_sizes
+
+SAMPLES = 16
+
+
+def check_samples(run: Run) -> Iterator[Finding]:
+    hooks = run.cfg.get("custom_hooks") or ()
+    skips = any(hook.get("policy") == "skip" for hook in hooks if isinstance(hook, dict))
+    for split in run.splits:
+        for _, node in sets_of(run.cfg, split):
+            if node.get("pipeline") and not (split == "train" and skips):
+                yield from faults_of(node)
+
+
+def faults_of(node: dict) -> Iterator[Finding]:
+    try:
+        pipeline, samples = samples_of(node)
+        for sample in samples:
+            pipeline(dict(sample))
+    except InputError as error:
+        yield Finding(str(error))
+        return
+    deep = ((s["img_path"], sixteen_bits(s["img_path"])) for s in samples)
+    for path, fault in islice(((path, fault) for path, fault in deep if fault), 1):
+        yield Finding(f"The image {path} {fault}.", is_wrong=False)
+
+
+def samples_of(node: dict) -> tuple[Callable[[dict], dict | None], list[dict]]:
+    """Descriptions of images, and what loads them, as the data set would."""
+    steps = [step for step in node["pipeline"] if bare_name(step["type"]) in LOADING]
+    file = annotation_file(node)
+    if is_coco(node) and file:
+        # The file has told what to check of objects, whose masks take long to draw.
+        images = [step for step in steps if bare_name(step["type"]) != "LoadAnnotations"]
+        pipeline = Compose([TRANSFORMS.build(step) for step in images])
+        watch_sizes(pipeline, file)
+        return NamingPipeline(pipeline), described_by(node, file)
+    if hasattr(class_of(node), "get_label_map"):
+        described = dict(node, pipeline=steps)
+        with naming_bad_data(dict(dataset=described)):
+            dataset = DATASETS.build(described)
+        watch(dataset)
+        places = evenly(range(len(dataset)), SAMPLES)
+        return dataset.pipeline, [dataset.get_data_info(index) for index in places]
+    return dict, []
+
+
+def described_by(node: dict, file: str) -> list[dict]:
+    folder = (node.get("data_prefix") or {}).get("img") or ""
+    return [
+        dict(
+            img_path=os.path.join(node.get("data_root") or "", folder, image["file_name"]),
+            height=image.get("height"),
+            width=image.get("width"),
+        )
+        for image in evenly(read(file)["images"], SAMPLES)
+        if "file_name" in image
+    ]
+
+
+def evenly(items: Sequence, most: int | None) -> Sequence:
+    """So many of them, from the first to the last; None for all."""
+    if most is None or most >= len(items):
+        return items
+    return [items[round(place)] for place in np.linspace(0, len(items) - 1, most)]
