@@ -31,13 +31,17 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
 
 
 def check_precision(cfg: Config) -> None:
-    kind = (cfg.get("optim_wrapper") or {}).get("type")
+    wrapper = cfg.get("optim_wrapper") or {}
+    kind = wrapper.get("type")
     if kind != "AmpOptimWrapper" or torch.accelerator.is_available():
         return
+    own = [name for name in ("loss_scale", "dtype", "use_fsdp") if name in wrapper]
+    without = f" and take {', '.join(own)} out of the config" if own else ""
     bfloat16 = ", or optim_wrapper.type=mmdcls.AmpOptimWrapper for bfloat16"
     raise InputError(
         f"optim_wrapper.type={kind!r} trains on GPUs only; on this machine give --cfg-options "
-        f"optim_wrapper.type=OptimWrapper{bfloat16 if cfg.get('default_scope') == 'mmseg' else ''}."
+        f"optim_wrapper.type=OptimWrapper{without}"
+        f"{bfloat16 if cfg.get('default_scope') == 'mmseg' else ''}."
     )
 
 
