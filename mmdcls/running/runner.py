@@ -14,6 +14,7 @@ from mmdcls.checkpoint.fitting import weights_of
 from mmdcls.data.reading import naming_bad_data, watch
 
 from .hooks import UnreadableFiles
+from .passing_over import is_by_iterations, pass_over_trained
 from .processes import join_processes_on_cpu
 
 # Without worker processes torch refuses them, and there is nothing that they could mean.
@@ -28,7 +29,8 @@ OPTIONS_OF_WORKERS = {
 class Checked:
     """Of a runner: looks at its data sets before any worker process has a copy of them.
 
-    mmengine's CheckpointHook is replaced by ours, which takes the same arguments.
+    mmengine's CheckpointHook is replaced by ours, which takes the same arguments. A resumed loop by
+    iterations reads none of the batches that it was trained on.
     """
 
     policies: Sequence[UnreadableFiles] = ()
@@ -56,6 +58,12 @@ class Checked:
         for policy in self.policies:
             policy.prepare(loader.dataset)
         return loader
+
+    def load_or_resume(self) -> None:
+        super().load_or_resume()
+        # Not built in a test.
+        if is_by_iterations(self._train_loop):
+            pass_over_trained(self._train_loop)
 
     def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
         with naming_bad_data(evaluator):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import loops
 
 from helpers.provocations import Trial, expect, new_trial
 from mmdcls.checkpoint.files import read_torch
@@ -61,6 +62,18 @@ def in_threes(trial: Trial) -> None:
     """The run is interrupted after the first of three iterations that make a step."""
     by_iterations(trial)
     trial.cfg.optim_wrapper.accumulative_counts = 3
+
+
+def through_epochs(trial: Trial) -> None:
+    """By iterations; the sampler ends after three of them, and is shuffled anew."""
+    by_iterations(trial)
+    trial.cfg.train_dataloader.sampler = dict(type="DefaultSampler", shuffle=True)
+    twice(trial)
+
+
+def twice(trial: Trial) -> None:
+    dataset = trial.cfg.train_dataloader.dataset
+    trial.cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=2, dataset=dataset)
 
 
 def by_epochs(trial: Trial) -> None:
@@ -118,9 +131,14 @@ def straight_and_resumed(task: str, folder: Path, change) -> tuple[dict, dict]:
 
 
 @pytest.mark.parametrize(
-    ("task", "change"), [("det", by_iterations), ("seg", in_threes), ("seg", by_epochs)]
+    ("task", "change"),
+    [("det", by_iterations), ("seg", in_threes), ("seg", through_epochs), ("seg", by_epochs)],
 )
-def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(task, change, tmp_path):
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
+    task, change, tmp_path, monkeypatch
+):
+    # mmengine sleeps between epochs.
+    monkeypatch.setattr(loops.time, "sleep", lambda seconds: None)
     straight, resumed = straight_and_resumed(task, tmp_path, change)
     parts = ("state_dict", "ema_state_dict", "optimizer", "param_schedulers", "random_states")
     for part in parts:
@@ -165,8 +183,7 @@ def test_a_checkpoint_from_the_middle_of_an_epoch_is_refused(tmp_path):
     trial = new_trial("seg", tmp_path)
     draws_everything(trial)
     by_epochs(trial)
-    dataset = trial.cfg.train_dataloader.dataset
-    trial.cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=2, dataset=dataset)
+    twice(trial)
     trial.cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
     trial.merge({"train_cfg.max_epochs": 1})
     trial.run("train")

@@ -1,15 +1,14 @@
 import random
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
+from mmdcls.running.passing_over import is_by_iterations, pass_over_trained
 from mmdcls.wrapping import unwrapped
 
 KEY = "random_states"
@@ -47,39 +46,6 @@ def refuse_middle_of_epoch(runner: Runner, checkpoint: dict) -> None:
             f"{len(loop.dataloader)}, which {type(loop).__name__} would begin anew: resume from a "
             f"checkpoint of an epoch's end, train with IterBasedTrainLoop, or leave the hook out."
         )
-
-
-def is_by_iterations(loop: BaseLoop) -> bool:
-    return hasattr(loop, "dataloader_iterator")
-
-
-class ResumedBatches:
-    """The batches of a loop, where the random states return after those that are passed over."""
-
-    def __init__(self, batches: Iterator, passed_over: int, states: dict) -> None:
-        self.batches = batches
-        self.passed_over = passed_over
-        self.states: dict | None = states
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.batches, name)
-
-    def __iter__(self) -> Iterator:
-        return self
-
-    def __next__(self) -> Any:
-        if self.passed_over == 0 and self.states is not None:
-            # onedl's mmengine makes its iterator late, which draws a number.
-            getattr(self.batches, "_ensure_iterator", lambda: None)()
-            set_random_states(self.states)
-            self.states = None
-        self.passed_over -= 1
-        return next(self.batches)
-
-    def skip_iter(self, count: int) -> None:
-        """onedl's mmengine passes over batches all at once."""
-        self.batches.skip_iter(count)
-        self.passed_over = 0
 
 
 @HOOKS.register_module()
@@ -134,11 +100,10 @@ class ExactResume(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         if self.states is None:
             return
-        loop, states, self.states = runner.train_loop, self.states, None
-        if is_by_iterations(loop):
-            loop.dataloader_iterator = ResumedBatches(loop.dataloader_iterator, loop.iter, states)
-        else:
-            set_random_states(states)
+        if is_by_iterations(runner.train_loop):
+            pass_over_trained(runner.train_loop)
+        set_random_states(self.states)
+        self.states = None
 
     def before_val(self, runner: Runner) -> None:
         self.before_validation = random_states()
