@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from helpers.provocations import build_model, new_trial
-from helpers.published_convnext import ours, published, quiet_layer, randomised, saved
+from helpers.published_convnext import ours, peers, published, randomised, saved
 from mmdcls.checkpoint.load import Reading, load_into
 from mmdcls.dcls import Dcls2d
 from mmdcls.errors import InputError
@@ -88,7 +88,7 @@ class Small(nn.Module):
 @pytest.mark.parametrize("interpolation", ["bilinear", "gaussian"])
 def test_layers_of_other_networks_say_their_axis_order_unless_it_is_known(interpolation, tmp_path):
     version = dict(bilinear="v0", gaussian="gauss")[interpolation]
-    theirs = randomised(Small(quiet_layer(8, 7, 5, version)), 3)
+    theirs = randomised(Small(peers.published_layer(8, version, 7, 5)), 3)
     layer = Dcls2d(8, 8, 7, padding=3, groups=8, kernel_count=5, interpolation=interpolation)
     mine = Small(layer)
     content = dict(state_dict_ema=theirs.state_dict())

@@ -1,21 +1,17 @@
 """The published ConvNeXt-dcls, put together from PyPI's `dcls` layers and plain torch."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from DCLS.construct.modules import Dcls2d
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-VERSIONS = {
-    "bilinear": "v0",
-    "bilinear_normalized": "v1",
-    "triangle": "max",
-    "gaussian": "gauss",
-}
+from helpers.provocations import load_tool
+from helpers.published import VERSIONS
+
+peers = load_tool("analysis_tools/benchmark_peers")
 SMALL = dict(
     arch=dict(depths=(2, 1, 3, 1), channels=(8, 12, 16, 20)), kernel_size=7, kernel_count=5
 )
@@ -26,24 +22,6 @@ class FirstNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-
-
-def quiet_layer(channels: int, kernel_size: int, kernel_count: int, version: str) -> nn.Module:
-    """Their layer warns of every kernel that it builds."""
-    logging.disable(logging.WARNING)
-    try:
-        return Dcls2d(
-            channels,
-            channels,
-            kernel_count,
-            padding=kernel_size // 2,
-            dilated_kernel_size=kernel_size,
-            groups=channels,
-            version=version,
-            use_implicit_gemm=False,
-        )
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 class PublishedBlock(nn.Module):
@@ -84,16 +62,13 @@ class PublishedConvNeXt(nn.Module):
                 layers = [FirstNorm(previous, eps=1e-6), nn.Conv2d(previous, width, 2, 2)]
             self.downsample_layers.append(nn.Sequential(*layers))
             convs = [
-                quiet_layer(width, kernel_size, kernel_count, version)
+                peers.published_layer(width, version, kernel_size, kernel_count)
                 if version
-                else nn.Conv2d(width, width, 7, padding=3, groups=width)
+                else peers.plain(width)
                 for _ in range(depth)
             ]
-            if version and shared:
-                for conv in convs[1:]:
-                    conv.P = convs[0].P
-                    if convs[0].SIG is not None:
-                        conv.SIG = convs[0].SIG
+            if shared:
+                peers.share_positions(convs)
             self.stages.append(nn.Sequential(*(PublishedBlock(conv, width) for conv in convs)))
             if dense_norms:
                 self.add_module(f"norm{index}", FirstNorm(width, eps=1e-6))

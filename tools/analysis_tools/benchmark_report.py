@@ -4,20 +4,17 @@ from pathlib import Path
 from statistics import median
 
 import matplotlib
+from benchmark_peers import FORMATS, GAUSSIAN, OURS, PLAIN, PUBLISHED
 from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
 
-FORMATS = ("NCHW", "channels_last")
-# The published code hands its layers NCHW maps, so it is shown as it is, and in the other format.
-PUBLISHED = ("v0", "gauss", "v1")
-OURS = "ours, bilinear 17x17/34"
-GAUSSIAN = "ours, gaussian 23x23/26"
-PLAIN = "plain 7x7"
-
 
 def faster_format(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Of plain peers that were run in both memory formats, the faster, under the peer's name."""
+    """Of plain peers that were run in both memory formats, the faster, under the peer's name.
+
+    The published code hands its layers NCHW maps: it is shown as it is, and in the other format.
+    """
     best = {}
     for name, values in seconds.items():
         peer, _, memory_format = name.rpartition(", ")
