@@ -1,7 +1,6 @@
 """What the README shows runs as it stands."""
 
 import re
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -60,10 +59,3 @@ def test_a_fragment_fits_a_config_of_anybody(tmp_path, block):
 @pytest.mark.parametrize("piece", PIECES)
 def test_every_hook_takes_what_is_written(piece):
     HOOKS.build(eval(piece, dict(dict=dict)))
-
-
-def test_every_file_it_names_is_there():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    words = re.findall(r"(?:tools|configs)/[\w./-]+\.(?:py|sh)", README)
-    assert links and words
-    assert not [name for name in links + words if not (Path(CONFIGS.parent) / name).exists()]

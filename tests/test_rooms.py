@@ -1,9 +1,10 @@
 """Which room of the package may take something from which: arrows point one way.
 
-To find the room for something new, see the table in docs/house.md.
+docs/house.md has the same table, and the room for something new.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "": {"checkpoint"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PAGE = (PACKAGE.parent / "docs" / "house.md").read_text()
 
 
 def room_of(path: Path) -> str:
@@ -66,6 +68,27 @@ def test_every_room_is_in_the_table_and_the_table_has_no_circle():
     rooms = list(MAY_IMPORT)
     for index, (room, allowed) in enumerate(MAY_IMPORT.items()):
         assert allowed <= set(rooms[:index]), room
+
+
+def test_the_page_has_the_table():
+    rows = re.findall(r"^\| `mmdcls/(\S+)` \|.*\|([^|]*)\|$", PAGE, re.MULTILINE)
+    said = {PACKAGE / path: set(re.findall(r"\w+", allowed)) for path, allowed in rows}
+    assert all(path.exists() for path in said)
+    assert {room_of(path): names for path, names in said.items()} == {
+        room: allowed - COMMON | {"common"} if allowed >= COMMON else allowed
+        for room, allowed in MAY_IMPORT.items()
+    }
+
+
+def test_the_tests_have_the_same_rooms_and_all_their_helpers_in_one():
+    tests = Path(__file__).parent
+    rooms = {path.relative_to(tests).parts[0] for path in tests.glob("*/**/*.py")}
+    assert rooms <= {*MAY_IMPORT, "helpers", "configs", "tools"}
+    found = {path.relative_to(tests) for path in tests.rglob("*.py")}
+    strays = {
+        path for path in found if not path.name.startswith("test_") and path.parts[0] != "helpers"
+    }
+    assert {path.name for path in strays} == {"conftest.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
