@@ -6,11 +6,11 @@ import traceback
 from collections.abc import Iterator
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import get_object_from_string
 
 from mmdcls.errors import InputError
-from mmdcls.registry import registered
+from mmdcls.registry import find, registered
 
 
 class Options(DictAction):
@@ -127,14 +127,35 @@ def loader_dataset(cfg: Config, split: str) -> dict | None:
     return (cfg.get(f"{split}_dataloader") or {}).get("dataset")
 
 
-def dataset_parts(dataset: dict) -> Iterator[dict]:
-    """The data sets inside wrappers such as ConcatDataset and RepeatDataset, or the one itself."""
-    inner = dataset.get("datasets") or [dataset.get("dataset")]
-    if inner == [None]:
-        yield dataset
-    else:
-        for child in inner:
-            yield from dataset_parts(child)
+def sets_of(cfg: Config, split: str) -> list[tuple[str, dict]]:
+    """Each data set of files of a split, within all wrappers, with the dotted key that names it."""
+    return list(sets_within(f"{split}_dataloader.dataset", loader_dataset(cfg, split)))
+
+
+def sets_within(path: str, node: object) -> Iterator[tuple[str, dict]]:
+    if isinstance(node, (list, tuple)):
+        for index, child in enumerate(node):
+            yield from sets_within(f"{path}.{index}", child)
+    elif isinstance(node, dict):
+        key = next((key for key in ("datasets", "dataset") if key in node), None)
+        if key is None:
+            yield path, node
+        else:
+            yield from sets_within(f"{path}.{key}", node[key])
+
+
+def metainfo_of(node: dict) -> dict:
+    """What a data set of a config says of its classes, without its files."""
+    kind = find(DATASETS, node.get("type"))
+    if not hasattr(kind, "_load_metainfo"):
+        return {}
+    own, known = node.get("metainfo") or {}, kind.METAINFO
+    meta = kind._load_metainfo(own)
+    colours = dict(zip(known.get("classes") or (), known.get("palette") or (), strict=False))
+    classes = meta.get("classes") or ()
+    if "palette" not in own and colours.keys() >= set(classes):
+        meta["palette"] = [colours[name] for name in classes]
+    return meta
 
 
 def check_names(path: str, node: dict, names: set[str], shared: set[str]) -> None:

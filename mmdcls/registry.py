@@ -1,6 +1,7 @@
 """Where configs find our parts: `type="mmdcls.X"` imports this module, and it imports the rest."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -48,14 +49,21 @@ def bare_name(kind: str | Callable) -> str:
     return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
 
 
+def find(registry: Registry, kind: object) -> Any:
+    """The class or function of a `type`, looked up in the default scope first, as to build it.
+
+    None where there is none.
+    """
+    if not isinstance(kind, str):
+        return kind
+    with registry.switch_scope_and_registry(None) as scoped:
+        return scoped.get(kind)
+
+
 def check_type(name: str, value: object, registry: Registry) -> None:
     """Raises ValueError for a type that `registry.build` would end with a KeyError."""
-    if isinstance(value, type):
-        return
-    # As in build: names are looked up in the default scope first.
-    with registry.switch_scope_and_registry(None) as scoped:
-        if not isinstance(value, str) or scoped.get(value) is None:
-            raise ValueError(
-                f"{name}={value!r} must be a class, or the name of one in the registry "
-                f"{registry.name!r} of mmengine or the config's own package"
-            )
+    if not isinstance(value, (str, type)) or find(registry, value) is None:
+        raise ValueError(
+            f"{name}={value!r} must be a class, or the name of one in the registry "
+            f"{registry.name!r} of mmengine or the config's own package"
+        )

@@ -96,6 +96,7 @@ def train(hook: Any) -> None:
         logger=logging.getLogger("registered_pieces"),
         visualizer=SimpleNamespace(add_scalars=ignore, add_image=ignore),
         optim_wrapper=None,
+        param_schedulers=None,
     )
     hook.before_train(runner)
     hook.before_train_epoch(runner)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from mmdcls.config import dataset_parts
+from mmdcls.config import sets_of
 from mmdcls.registry import bare_name
 from mmdcls.running.launch import config_parser, load_config, run
 
@@ -31,7 +31,7 @@ def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
     if arguments.tta:
         if "tta_pipeline" not in cfg or "tta_model" not in cfg:
             raise SystemExit("--tta needs tta_pipeline and tta_model in the config")
-        for dataset in dataset_parts(cfg.test_dataloader.dataset):
+        for _, dataset in sets_of(cfg, "test"):
             dataset.pipeline = cfg.tta_pipeline
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     if arguments.out:

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS
+from mmengine.registry import MODELS
 from torch import nn
 
 import mmdcls  # noqa: F401  lets torch load what a Runner wrote
-from mmdcls.config import dataset_parts, loader_dataset, read_config
+from mmdcls.config import metainfo_of, read_config, sets_of
 from mmdcls.errors import InputError
 
 from .files import local_file, naming, read_torch
@@ -64,7 +64,7 @@ def dataset_meta_of(cfg: Config, model: nn.Module, checkpoint: dict) -> dict:
 
     Those that are as many as the model's come first.
     """
-    found = [metainfo_of(loader_dataset(cfg, "test") or {})]
+    found = [metainfo_of(node) for _, node in sets_of(cfg, "test")[:1]]
     found.append(checkpoint.get("meta", {}).get("dataset_meta") or {})
     found = [meta for meta in found if meta.get("classes")]
     counts = {getattr(module, "num_classes", None) for module in model.modules()}
@@ -76,20 +76,3 @@ def dataset_meta_of(cfg: Config, model: nn.Module, checkpoint: dict) -> dict:
         # As mmseg draws them for a data set without.
         palette = np.random.RandomState(42).randint(0, 255, (len(classes), 3)).tolist()
     return dict(classes=classes, palette=list(palette[: len(classes)]))
-
-
-def metainfo_of(dataset: dict) -> dict:
-    """What a data set of a config says of its classes, without its files."""
-    part = next(dataset_parts(dataset))
-    with DATASETS.switch_scope_and_registry(None) as scoped:
-        kind = part.get("type")
-        kind = scoped.get(kind) if isinstance(kind, str) else kind
-    if not hasattr(kind, "_load_metainfo"):
-        return {}
-    own, known = part.get("metainfo") or {}, kind.METAINFO
-    meta = kind._load_metainfo(own)
-    colours = dict(zip(known.get("classes") or (), known.get("palette") or (), strict=False))
-    classes = meta.get("classes") or ()
-    if "palette" not in own and colours.keys() >= set(classes):
-        meta["palette"] = [colours[name] for name in classes]
-    return meta

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from mmdcls.config import sets_of
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
 
 from .evaluation import metrics_of
 from .findings import Finding, Run
-from .sets import annotation_file, classes_of, is_coco, sets_of, transform
+from .sets import annotation_file, classes_of, is_coco, transform
 
 # What mmdet reads of every image and of every object.
 IMAGE_KEYS = ("id", "file_name", "height", "width")

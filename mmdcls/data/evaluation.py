@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.registry import METRICS
 
-from mmdcls.config import nodes
-from mmdcls.registry import bare_name
+from mmdcls.config import nodes, sets_of
+from mmdcls.registry import bare_name, find
 
 from .findings import Finding, Run
-from .sets import annotation_file, found, sets_of
+from .sets import annotation_file
 
 
 def metrics_of(cfg: Config, split: str) -> list[tuple[str, dict]]:
@@ -65,5 +65,5 @@ def check_best(run: Run) -> Iterator[Finding]:
 
 
 def prefix_of(metric: dict) -> str | None:
-    default = getattr(found(METRICS, metric["type"]), "default_prefix", None)
+    default = getattr(find(METRICS, metric["type"]), "default_prefix", None)
     return metric.get("prefix") or default

@@ -1,5 +1,7 @@
 """Images of more bits than networks are given."""
 
+from collections.abc import Mapping
+
 import cv2
 from PIL import Image
 
@@ -7,11 +9,16 @@ from PIL import Image
 DARK = 1 << 14
 
 
-def sixteen_bits(path: str) -> str | None:
+def sixteen_bits(path: str, loading: Mapping) -> str | None:
     """What is lost of a 16-bit image, as the end of a sentence, where its values fill few bits.
+
+    loading: the options of the LoadImageFromFile that reads it; some keep all bits.
 
     Of an image of 8 bits only the header is read.
     """
+    keeps_bits = loading.get("color_type") == "unchanged"
+    if keeps_bits or loading.get("imdecode_backend", "cv2") != "cv2":
+        return None
     with Image.open(path) as image:
         # PIL does not tell by the mode: it reads colours of 16 bits as 8.
         if ";16" not in str(image.tile) and image.format != "PPM":

@@ -8,11 +8,11 @@ from PIL import Image
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdcls.config import loader_dataset, nodes
+from mmdcls.config import loader_dataset, nodes, sets_of
 from mmdcls.registry import bare_name
 
 from .findings import Finding, Run
-from .sets import OF_FILES, class_of, sets_of, transform
+from .sets import OF_FILES, class_of, transform
 
 ENDLESS = ("InfiniteSampler", "MultiSourceSampler", "GroupMultiSourceSampler")
 

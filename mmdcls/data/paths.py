@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 
 from mmengine.config import Config
 
-from mmdcls.config import nodes
+from mmdcls.config import nodes, sets_of
 from mmdcls.errors import InputError
-
-from .sets import sets_of
 
 
 def check_paths(cfg: Config, splits: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, TRANSFORMS
 
+from mmdcls.config import sets_of
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
 
@@ -15,7 +16,7 @@ from .coco import read
 from .findings import Finding, Run
 from .images import sixteen_bits
 from .reading import NamingPipeline, naming_bad_data, watch
-from .sets import annotation_file, class_of, is_coco, sets_of
+from .sets import annotation_file, class_of, is_coco, transform
 from .sizes import LOADING, watch_sizes
 
 SAMPLES = 16
@@ -38,7 +39,8 @@ def faults_of(node: dict) -> Iterator[Finding]:
     except InputError as error:
         yield Finding(str(error))
         return
-    deep = ((s["img_path"], sixteen_bits(s["img_path"])) for s in samples)
+    loading = transform(node, "LoadImageFromFile") or {}
+    deep = ((s["img_path"], sixteen_bits(s["img_path"], loading)) for s in samples)
     for path, fault in islice(((path, fault) for path, fault in deep if fault), 1):
         yield Finding(f"The image {path} {fault}.", is_wrong=False)
 

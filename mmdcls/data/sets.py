@@ -1,46 +1,18 @@
 """The data sets of a config, as it describes them."""
 
 import os
-from collections.abc import Iterator
-from typing import Any
 
-from mmengine.config import Config
-from mmengine.registry import DATASETS, Registry
+from mmengine.registry import DATASETS
 
-from mmdcls.config import loader_dataset
-from mmdcls.registry import bare_name
+from mmdcls.config import metainfo_of
+from mmdcls.registry import bare_name, find
 
 # What the config of a data set with files has, and that of a wrapper has not.
 OF_FILES = ("ann_file", "data_prefix", "data_root")
 
 
-def sets_of(cfg: Config, split: str) -> Iterator[tuple[str, dict]]:
-    """Each data set of files of a split, within all wrappers, with the dotted key that names it."""
-    yield from within(f"{split}_dataloader.dataset", loader_dataset(cfg, split))
-
-
-def within(path: str, node: object) -> Iterator[tuple[str, dict]]:
-    if isinstance(node, (list, tuple)):
-        for index, child in enumerate(node):
-            yield from within(f"{path}.{index}", child)
-    elif isinstance(node, dict):
-        key = next((key for key in ("datasets", "dataset") if key in node), None)
-        if key is None:
-            yield path, node
-        else:
-            yield from within(f"{path}.{key}", node[key])
-
-
-def found(registry: Registry, kind: object) -> Any:
-    """The class or function of a `type` in the default scope; None where there is none."""
-    if not isinstance(kind, str):
-        return kind
-    with registry.switch_scope_and_registry(None) as scoped:
-        return scoped.get(kind)
-
-
 def class_of(node: dict) -> type:
-    return found(DATASETS, node.get("type"))
+    return find(DATASETS, node.get("type"))
 
 
 def is_coco(node: dict) -> bool:
@@ -52,13 +24,8 @@ def is_coco(node: dict) -> bool:
 
 def classes_of(node: dict) -> list[str] | str | None:
     """As the data set will have them; text where the config gives text that names no file."""
-    given = (node.get("metainfo") or {}).get("classes")
-    if given is None:
-        given = (getattr(class_of(node), "METAINFO", None) or {}).get("classes")
-    if isinstance(given, str) and os.path.isfile(given):
-        with open(given, encoding="utf-8") as file:
-            return [line.rstrip("\n\r") for line in file]
-    return given if given is None or isinstance(given, str) else list(given)
+    classes = metainfo_of(node).get("classes")
+    return classes if classes is None or isinstance(classes, str) else list(classes)
 
 
 def annotation_file(node: dict) -> str | None:

@@ -1,10 +1,10 @@
 """A look at every image of a data set and its truth: what is there, and what disagrees."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from mmengine.dataset import Compose
 from PIL import Image
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -16,7 +16,7 @@ from .images import sixteen_bits
 from .labels import IGNORED
 from .reading import NamingPipeline, is_local, parts_of, watch
 from .samples import evenly
-from .sizes import is_turned
+from .sizes import LOADING, LoadedAlike, is_turned
 
 # Of images in the report.
 SIZES = 3
@@ -33,6 +33,7 @@ class Survey:
     sizes: Counter = field(default_factory=Counter)
     modes: Counter = field(default_factory=Counter)
     turned: int = 0
+    dark: bool = False
     objects: Counter = field(default_factory=Counter)
     pixels: Counter = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
@@ -69,38 +70,32 @@ def look(part: Dataset, index: int, seen: Survey) -> None:
         for instance in sample.get("instances") or ()
         if not instance.get("ignore_flag")
     )
-    loaded = load(part, sample, seen)
-    if loaded is not None:
-        labels, counts = np.unique(loaded.get("gt_seg_map", np.zeros(0)), return_counts=True)
-        new = dict(zip(labels.tolist(), counts.tolist(), strict=True))
-        # By sigmoid one class is told from another that has no name.
-        known = max(len(part.metainfo.get("classes") or ()), 2)
-        for label in new.keys() - seen.pixels.keys():
-            if label >= known and label != IGNORED:
-                sentence = f"{sample.get('seg_map_path')} has the label {label} of {known} classes."
-                seen.findings.append(Finding(f"The label map {sentence}"))
-        seen.pixels.update(new)
-    if is_local(path) and loaded is not None:
+    transforms = part.pipeline.pipeline.transforms
+    loading = {type(t).__name__: t for t in transforms if type(t).__name__ in LOADING}
+    try:
+        loaded = NamingPipeline(Compose([*loading.values(), LoadedAlike(part.ann_file)]))(sample)
+    except InputError as error:
+        seen.findings.append(Finding(str(error)))
+        return
+    count_pixels(part, loaded, seen)
+    if is_local(path):
         with Image.open(path) as image:
             seen.sizes[image.size[::-1]] += 1
             seen.modes[image.mode] += 1
         seen.turned += is_turned(path)
-        if fault := sixteen_bits(path):
+        options = vars(loading.get("LoadImageFromFile", seen))
+        if not seen.dark and (fault := sixteen_bits(path, options)):
+            seen.dark = True
             seen.findings.append(Finding(f"The image {path} {fault}.", is_wrong=False))
 
 
-def load(part: Dataset, sample: dict, seen: Survey) -> dict | None:
-    """Through the loading transforms of the data set's own pipeline; None where that fails."""
-    transforms = part.pipeline.pipeline.transforms
-    loading = [t for t in transforms if type(t).__name__.startswith("Load")]
-    try:
-        return NamingPipeline(lambda results: run(loading, results))(sample)
-    except InputError as error:
-        seen.findings.append(Finding(str(error)))
-    return None
-
-
-def run(transforms: Sequence, results: dict) -> dict:
-    for transform in transforms:
-        results = transform(results)
-    return results
+def count_pixels(part: Dataset, loaded: dict, seen: Survey) -> None:
+    labels, counts = np.unique(loaded.get("gt_seg_map", np.zeros(0)), return_counts=True)
+    new = dict(zip(labels.tolist(), counts.tolist(), strict=True))
+    # By sigmoid one class is told from another that has no name.
+    known = max(len(part.metainfo.get("classes") or ()), 2)
+    for label in new.keys() - seen.pixels.keys():
+        if label >= known and label != IGNORED:
+            sentence = f"{loaded.get('seg_map_path')} has the label {label} of {known} classes."
+            seen.findings.append(Finding(f"The label map {sentence}"))
+    seen.pixels.update(new)

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from mmdcls.checkpoint.files import local_file
 from mmdcls.checkpoint.trained import Trained, load_trained
-from mmdcls.config import dataset_parts, loader_dataset
+from mmdcls.config import sets_of
 from mmdcls.data.images import sixteen_bits
 from mmdcls.data.reading import fault_of
+from mmdcls.data.sets import transform
 from mmdcls.errors import InputError
-from mmdcls.registry import bare_name
 
 from .predicted_files import bare_places, write_labels
 
@@ -53,7 +53,7 @@ def predict(
     # Refuses what an Inferencer would load as far as names and shapes agree.
     trained = load_trained(config, checkpoint, options)
     inferencer = inferencer_of(trained, str(local_file(checkpoint)), device)
-    warn_of_dark(images, loader_dataset(trained.cfg, "test")["pipeline"])
+    warn_of_dark(images, sets_of(trained.cfg, "test")[0][1])
     left_out = []
     sys.stdout.write("\n")
     for image, place in track_iter_progress(list(images.items())):
@@ -129,14 +129,11 @@ def files_below(path: Path, above: frozenset[Path] = frozenset()) -> Iterator[Pa
             yield from files_below(child, above | {path.resolve()})
 
 
-def warn_of_dark(images: Iterable[Path], pipeline: Sequence[dict]) -> None:
-    """Name the first image of which the pipeline's loading loses much."""
-    loading = next(step for step in pipeline if bare_name(step["type"]) == "LoadImageFromFile")
-    keeps_bits = loading.get("color_type") == "unchanged"
-    if keeps_bits or loading.get("imdecode_backend", "cv2") != "cv2":
-        return
+def warn_of_dark(images: Iterable[Path], dataset: dict) -> None:
+    """Name the first image of which the data set's loading loses much."""
+    loading = transform(dataset, "LoadImageFromFile") or {}
     for image in images:
-        if fault := sixteen_bits(str(image)):
+        if fault := sixteen_bits(str(image), loading):
             warnings.warn(f"{image} {fault}", stacklevel=2)
             return
 
@@ -153,7 +150,7 @@ def inferencer_of(trained: Trained, checkpoint: str, device: str | None) -> Base
             f"default_scope={scope!r} of the config must be mmseg or mmdet: segmentors and "
             f"detectors are what this command knows."
         )
-    dataset = next(dataset_parts(loader_dataset(cfg, "test") or {}))
+    dataset = next((node for _, node in sets_of(cfg, "test")), {})
     if "pipeline" not in dataset:
         raise InputError(
             "The config has no test_dataloader.dataset.pipeline, which says how images are loaded; "

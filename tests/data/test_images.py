@@ -30,7 +30,7 @@ def write(path: Path, channels: int, largest: int, kind: type = np.uint16) -> st
 @formats
 @pytest.mark.parametrize("largest", [1023, 4095, 16383])
 def test_few_bits_in_sixteen_are_told(suffix, channels, largest, tmp_path):
-    fault = sixteen_bits(write(tmp_path / f"a.{suffix}", channels, largest))
+    fault = sixteen_bits(write(tmp_path / f"a.{suffix}", channels, largest), {})
     assert fault == (
         f"has 16 bits and values up to {largest}; OpenCV keeps the upper byte, 0 to "
         f"{largest // 256}: stretch the images first"
@@ -39,7 +39,7 @@ def test_few_bits_in_sixteen_are_told(suffix, channels, largest, tmp_path):
 
 @formats
 def test_the_whole_range_is_no_fault(suffix, channels, tmp_path):
-    assert sixteen_bits(write(tmp_path / f"a.{suffix}", channels, 65535)) is None
+    assert sixteen_bits(write(tmp_path / f"a.{suffix}", channels, 65535), {}) is None
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp", "webp"])
@@ -48,4 +48,4 @@ def test_of_eight_bits_only_the_header_is_read(suffix, channels, tmp_path, monke
     path = write(tmp_path / f"a.{suffix}", channels, 255, np.uint8)
     monkeypatch.setattr(images.cv2, "imread", None)
     monkeypatch.setattr(Image.Image, "load", None)
-    assert sixteen_bits(path) is None
+    assert sixteen_bits(path, {}) is None

@@ -199,7 +199,7 @@ def test_images_of_few_bits_in_sixteen_are_warned_of_once(loading, count, tmp_pa
     pipeline = [dict(type="LoadImageFromFile", **loading), dict(type="PackSegInputs")]
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        prediction.warn_of_dark(sorted(tmp_path.iterdir()), pipeline)
+        prediction.warn_of_dark(sorted(tmp_path.iterdir()), dict(pipeline=pipeline))
     sentences = [str(warning.message) for warning in found]
     assert len(sentences) == count
     assert all(f"{tmp_path / 'a16.png'} has 16 bits and values up to 200" in s for s in sentences)

@@ -10,9 +10,9 @@ from torch import nn
 
 from helpers.provocations import expect
 from helpers.training import training
+from mmdcls.checkpoint.schedules import warn_of_early_end, warn_of_kept_schedule
 from mmdcls.running.hooks import CheckInputs
 from mmdcls.running.runner import build_runner
-from mmdcls.running.schedules import warn_of_early_end, warn_of_kept_schedule
 
 BY_ITERATION = dict(by_epoch=False)
 # A scheduler, what the config changes of it, and what is said.

@@ -4,10 +4,10 @@ from mmengine.runner import Runner
 from mmdcls.checkpoint.fitting import is_stranger, misfits_of, refusal, weights_of
 from mmdcls.checkpoint.load import is_foreign, weights_for
 from mmdcls.checkpoint.resuming import KEY, check_optimizer, fault_of_layers, layers_of
+from mmdcls.checkpoint.schedules import warn_of_early_end, warn_of_kept_schedule
 from mmdcls.data.labels import SeenLabels, all_are_ignored, check_labels
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
-from mmdcls.running.schedules import warn_of_early_end, warn_of_kept_schedule
 from mmdcls.wrapping import is_cut, unwrapped
 
 
