@@ -23,6 +23,8 @@ extras = dict(
         *TOOLS,
     ],
     deploy=DEPLOY,
+    # What the analyze_logs.py of mmseg and mmdet draw with.
+    analysis=["seaborn"],
     # mmpretrain imports torchvision without declaring it.
     cls=["mmpretrain>=1.2", "torchvision"],
     test=["pytest", "pytest-xdist", "hypothesis", "dcls==0.1.1", *DEPLOY],
