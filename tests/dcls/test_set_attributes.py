@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.cases import assert_same_values_and_gradients, draw_input, draw_layer
-from mmdcls.dcls import INTERPOLATIONS, DclsNd, merged
+from mmdcls.dcls import DclsNd
 
 each_axes = pytest.mark.parametrize("axes", [1, 2, 3])
 each_groups = pytest.mark.parametrize("groups", [1, 2, 4])
@@ -64,9 +64,9 @@ def test_an_attribute_that_is_set_is_followed_as_the_plain_convolution_does(
     for name, value in attributes.items():
         found = getattr(plain, name)
         assert found == (value if isinstance(value, str) else (value,) * axes)
-    x = draw_input(axes, least=13)
+    x = draw_input(axes, batch=1, least=9)
     assert_same_values_and_gradients(layer.train()(x), plain(x), dict(x=x))
-    twins = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), merged(layer)]
+    twins = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))]
     for twin in (layer.eval(), layer.to_conv(trim=True), *twins):
         torch.testing.assert_close(twin(x), plain(x))
     fresh = draw_layer(axes, groups=groups, stride=2, padding=2)
@@ -81,11 +81,10 @@ def test_an_attribute_that_does_not_fit_is_refused(axes, attributes):
         layer(draw_input(axes))
 
 
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@each_groups
-def test_a_dilated_layer_compiles_exports_and_runs_under_autocast(groups, interpolation):
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_dilated_layer_compiles_exports_and_runs_under_autocast(groups):
     torch.compiler.reset()
-    layer = draw_layer(groups=groups, interpolation=interpolation)
+    layer = draw_layer(groups=groups, interpolation="gaussian")
     change(layer, dict(dilation=2, padding=4))
     x = draw_input().detach()
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")

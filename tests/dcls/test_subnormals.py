@@ -20,9 +20,10 @@ from mmdcls.dcls.positions import INITIAL_SPREAD
 SIZES = {1: (63, 9, 16), 2: (23, 26, 6), 3: (13, 12, 4)}
 SPREADS = {
     "as a new layer": lambda shape, low, high: torch.randn(shape) * INITIAL_SPREAD,
-    **PLACES,
+    "off the grid": PLACES["off the grid"],
+    "outside": PLACES["outside"],
 }
-WIDTHS = {"at the floor": 0.0, "as a new layer": None, "of one cell": 1.0, "wide": 8.0}
+WIDTHS = {"at the floor": 0.0, "as a new layer": None, "wide": 8.0}
 
 
 def subnormal(tensor: Tensor) -> bool:
