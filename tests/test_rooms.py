@@ -92,6 +92,8 @@ def test_the_tests_have_the_same_rooms_and_all_their_helpers_in_one():
         path for path in found if not path.name.startswith("test_") and path.parts[0] != "helpers"
     }
     assert {path.name for path in strays} == {"conftest.py"}
+    texts = "".join(path.read_text() for path in tests.rglob("*.py"))
+    assert not re.findall(r"^(?:from|import) test_", texts, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -8,7 +8,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from helpers.cases import CONVS, LAYERS, assert_same_values_and_gradients, draw_input, draw_layer
+from helpers.cases import (
+    CONVS,
+    GEOMETRIES,
+    LAYERS,
+    assert_same_values_and_gradients,
+    draw_input,
+    draw_layer,
+    geometry,
+)
 from mmdcls.dcls import INTERPOLATIONS, ElementPositions, construct_kernel
 
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -19,26 +27,6 @@ CHANNELS = {
     "depthwise": dict(in_channels=4, out_channels=4, groups=4),
     "two outputs per input": dict(in_channels=4, out_channels=8, groups=4),
 }
-# Sizes for three axes; fewer axes take the first ones.
-GEOMETRIES = {
-    "odd": dict(kernel_size=5, padding=2),
-    "even": dict(kernel_size=4, padding=1),
-    "non-square": dict(kernel_size=(3, 6, 1), padding=(1, 3, 0)),
-    "no padding": dict(kernel_size=(4, 3, 2), padding=0),
-    "stride": dict(kernel_size=5, stride=2, padding=2),
-    "stride per axis": dict(kernel_size=(4, 5, 3), stride=(1, 3, 2), padding=(2, 0, 1)),
-    "same, odd": dict(kernel_size=5, padding="same"),
-    "same, even and odd": dict(kernel_size=(4, 3, 2), padding="same"),
-    "valid": dict(kernel_size=(3, 4, 5), padding="valid"),
-    "a single cell": dict(kernel_size=1, padding=0),
-}
-
-
-def geometry(name: str, axes: int) -> dict:
-    return {
-        key: value[:axes] if isinstance(value, tuple) else value
-        for key, value in GEOMETRIES[name].items()
-    }
 
 
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
-from test_layers import GEOMETRIES, each_axes, each_interpolation, geometry
 from torch import Tensor, nn
 
-from helpers.cases import CONVS, draw_input, draw_layer
-from mmdcls.dcls import DclsNd, ElementPositions, merged
+from helpers.cases import CONVS, GEOMETRIES, draw_input, draw_layer, geometry
+from mmdcls.dcls import INTERPOLATIONS, DclsNd, ElementPositions, merged
+
+each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+each_axes = pytest.mark.parametrize("axes", [1, 2, 3])
 
 
 def near_the_centre(layer: DclsNd, reach: float = 0.5) -> DclsNd:

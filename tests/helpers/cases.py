@@ -14,6 +14,19 @@ LAYERS = {1: Dcls1d, 2: Dcls2d, 3: Dcls3d}
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 # Odd, even, non-square, and axes of a single cell.
 SIZES = [(7,), (4,), (1,), (5, 5), (5, 3), (4, 7), (1, 6), (3, 3, 3), (2, 5, 3), (3, 1, 4)]
+# Sizes for three axes; fewer axes take the first ones.
+GEOMETRIES = {
+    "odd": dict(kernel_size=5, padding=2),
+    "even": dict(kernel_size=4, padding=1),
+    "non-square": dict(kernel_size=(3, 6, 1), padding=(1, 3, 0)),
+    "no padding": dict(kernel_size=(4, 3, 2), padding=0),
+    "stride": dict(kernel_size=5, stride=2, padding=2),
+    "stride per axis": dict(kernel_size=(4, 5, 3), stride=(1, 3, 2), padding=(2, 0, 1)),
+    "same, odd": dict(kernel_size=5, padding="same"),
+    "same, even and odd": dict(kernel_size=(4, 3, 2), padding="same"),
+    "valid": dict(kernel_size=(3, 4, 5), padding="valid"),
+    "a single cell": dict(kernel_size=1, padding=0),
+}
 
 
 class Elements(NamedTuple):
@@ -79,6 +92,13 @@ def assert_same_values_and_gradients(
 ) -> None:
     torch.testing.assert_close(ours, theirs, **tolerance)
     torch.testing.assert_close(gradients(ours, sources), gradients(theirs, sources), **tolerance)
+
+
+def geometry(name: str, axes: int) -> dict:
+    return {
+        key: value[:axes] if isinstance(value, tuple) else value
+        for key, value in GEOMETRIES[name].items()
+    }
 
 
 def draw_layer(axes: int = 2, place: str = "off the grid", **kwargs) -> DclsNd:

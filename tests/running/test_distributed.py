@@ -1,10 +1,7 @@
 """Several processes, on one machine and on two, train as one does: DDP and FSDP by gloo on CPUs."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from helpers import distributed_cases as cases
+from helpers.processes import finish, free_port, start
 from mmdcls.engine import Repulsion
 from mmdcls.errors import InputError
 from mmdcls.running import launch
@@ -31,35 +29,6 @@ ITERATIONS = cases.ITERATIONS
 # The halves of a batch are added in another order. In float64 twenty steps leave that far below
 # the bound on every processor; in float32 only a single step does.
 TOLERANCE = dict(float64=1e-9, float32=1e-6)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start(*command, **variables) -> subprocess.Popen:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    own = dict(
-        CUDA_VISIBLE_DEVICES="", PATH=path, PYTHONPATH=os.pathsep.join(filter(None, sys.path))
-    )
-    return subprocess.Popen(
-        [str(part) for part in command],
-        env={"OMP_NUM_THREADS": "1", **os.environ, **own, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen) -> str:
-    """Its output; a process that hangs is killed."""
-    try:
-        output, _ = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    return output
 
 
 def weights(work_dir: Path) -> dict[str, Tensor]:

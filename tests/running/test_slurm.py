@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_distributed import finish, free_port, start
 
 from helpers import distributed_cases as cases
+from helpers.processes import finish, free_port, start
 
 ROOT = Path(__file__).resolve().parents[2]
 # Starts the tasks of the first machine, as srun would, with the variables that it would set.

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from helpers import synthetic
+from helpers.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SEG = next((ROOT / "configs/upernet").glob("*tiny_upernet*.py"))
@@ -199,12 +199,6 @@ def test_flags_that_the_config_cannot_serve_are_refused(tasks):
     cfg.optim_wrapper.type = "ApexOptimWrapper"
     with pytest.raises(SystemExit, match="ApexOptimWrapper"):
         train.apply_flags(cfg, train.parse_arguments(["config", "--amp"]))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_two_processes_train_and_test_together(tasks, tmp_path):
