@@ -49,6 +49,17 @@ def join_processes_on_cpu(cfg: Config) -> None:
         cfg.strategy = {**strategy, "model_wrapper": wrapper}
 
 
+def leave_processes() -> None:
+    """To be called by all when the work is done.
+
+    Left to the end of the interpreter, gloo's threads now and then abort a process whose work is
+    complete.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def name_processes(launcher: str) -> None:
     """Say in torch's words which of the processes this one is, and where the first of them is."""
     for name, theirs in VARIABLES[launcher].items():

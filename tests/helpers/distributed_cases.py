@@ -20,6 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, init_default_scope
 
 from helpers.catalogue import CONFIGS, leaf_of
+from mmdcls.running.processes import leave_processes
 from mmdcls.running.runner import build_runner
 
 ITERATIONS = 20
@@ -191,3 +192,4 @@ if __name__ == "__main__":
     for case in sys.argv[3:]:
         cfg = case_config(Path(sys.argv[1]), case, Path(sys.argv[2], case), processes=2)
         train(cfg, "pytorch", RESUMED.get(case))
+    leave_processes()
