@@ -20,7 +20,14 @@ class Options(DictAction):
         for value in values:
             if "=" not in value:
                 parser.error(f"{option_string} {value}: write KEY=VALUE, without spaces around =")
-        super().__call__(parser, namespace, values, option_string)
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        # What mmengine's reader raises for dicts and for brackets that do not close.
+        except (AssertionError, RecursionError, ValueError):
+            parser.error(
+                f"{option_string} {' '.join(values)}: cannot be read; write lists as key=a,b or "
+                f"'key=[(a,b),(c,d)]', and every key of a dict by itself, as key.inner=value"
+            )
 
     @staticmethod
     def _parse_iterable(val: str) -> object:

@@ -207,10 +207,17 @@ def test_an_option_without_a_place_is_refused_with_a_sentence(tool, option, tmp_
     expect(OPTIONS[option], refusal_of(tool, tmp_path / "mine.py", *more, "--cfg-options", option))
 
 
-def test_an_option_without_a_value_is_refused_as_the_command_line_is(tmp_path: Path, capsys):
-    new_trial("seg", tmp_path).cfg.dump(tmp_path / "mine.py")
-    assert refusal_of("train", tmp_path / "mine.py", "--cfg-options", "train_cfg") == "2"
-    assert "train_cfg: write KEY=VALUE" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("train_cfg", "train_cfg: write KEY=VALUE"),
+        ("a=dict(type='GN',num_groups=4)", "every key of a dict by itself"),
+        ("a=[(1,2)", "cannot be read"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_refused_as_the_command_line_is(option, words, capsys):
+    assert refusal_of("train", "mine.py", "--cfg-options", option) == "2"
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tool", ["train", "test"])
