@@ -7,7 +7,7 @@ from torch import nn
 from mmdcls.config import nodes, sets_of
 
 from .findings import Finding, Run
-from .labels import classes_told_apart, heads_of, ignored_by
+from .labels import classes_told_apart, has_usual_loss, heads_of, ignored_by
 from .sets import class_of, classes_of, transform
 
 # Labels are read into bytes, in which 255 stands for no class.
@@ -55,7 +55,8 @@ def check_palette(path: str, node: dict, count: int) -> Iterator[Finding]:
 
 
 def check_number(path: str, count: int, model: nn.Module) -> Iterator[Finding]:
-    if hasattr(model, "language_model"):  # classes are texts there, of any number
+    # Where classes are texts, there may be any number of them.
+    if hasattr(model, "language_model") or hasattr(model, "text_encoder"):
         return
     for name, head in heads_of(model, "decode_head", "bbox_head", "mask_head"):
         if count not in classes_told_apart(head):
@@ -95,6 +96,8 @@ def check_padding(run: Run) -> Iterator[Finding]:
 def check_class_weights(run: Run) -> Iterator[Finding]:
     for name, head in heads_of(run.model, "decode_head", "auxiliary_head", "bbox_head"):
         count, is_detector = head.num_classes, "bbox_head" in name
+        if not is_detector and not has_usual_loss(head):
+            continue
         for path, loss in nodes(f"model.{name}", config_at(run, name)):
             weights, by_sigmoid = loss.get("class_weight"), loss.get("use_sigmoid")
             if not isinstance(weights, (list, tuple)) or "loss_" not in path:

@@ -38,15 +38,21 @@ def heads_of(model: nn.Module, *names: str) -> Iterator[tuple[str, nn.Module]]:
         *_, owner, last = ("", *path.split("."))
         name = owner if last.isdigit() else last
         is_head = name in names and isinstance(getattr(module, "num_classes", None), int)
-        if is_head and not has_other_targets(name, module):
+        # In a detector of proposals alone, bbox_head tells objects from background.
+        if is_head and "RPN" not in type(module).__name__ and not has_other_targets(name, module):
             yield path.removeprefix("module."), module
 
 
 def has_other_targets(name: str, head: nn.Module) -> bool:
     """Whether it learns one mask for all classes or, as STDC's auxiliary head, where edges are."""
+    is_own_loss = name == "auxiliary_head" and not has_usual_loss(head)
+    return getattr(head, "class_agnostic", False) or is_own_loss
+
+
+def has_usual_loss(head: nn.Module) -> bool:
+    """Whether it learns as most of mmseg's heads do, pixel by pixel."""
     loss = getattr(head, "loss_by_feat", None)
-    is_own_loss = getattr(loss, "__qualname__", "") != "BaseDecodeHead.loss_by_feat"
-    return getattr(head, "class_agnostic", False) or (name == "auxiliary_head" and is_own_loss)
+    return getattr(loss, "__qualname__", "") == "BaseDecodeHead.loss_by_feat"
 
 
 def ignored_by(head: nn.Module) -> int:

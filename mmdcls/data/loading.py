@@ -65,19 +65,20 @@ def check_single_images(run: Run) -> Iterator[Finding]:
     """BN has no statistics of one image that is pooled to a single cell."""
     if "train" not in run.splits or run.cfg.train_dataloader.get("batch_size") != 1:
         return
-    # Several processes may share the statistics of their images.
     are_many = run.cfg.get("launcher", "none") != "none"
-    alone = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) if are_many else _BatchNorm
     for path, module in run.model.named_modules():
         children = list(module.children())
         pooled = next((i for i, child in enumerate(children) if is_to_one_cell(child)), None)
         later = children[pooled + 1 :] if pooled is not None else ()
-        if any(isinstance(norm, alone) for child in later for norm in child.modules()):
-            head = path.partition(".")[0]
+        norms = [n for child in later for n in child.modules() if isinstance(n, _BatchNorm)]
+        is_shared = norms and isinstance(norms[0], nn.SyncBatchNorm)
+        if norms and not (is_shared and are_many):
             yield Finding(
-                f"train_dataloader.batch_size=1 and the BatchNorm of "
-                f"model.{head}, which pools to a single cell, do not go together: give 2 or more, "
-                f"or norm_cfg=dict(type='GN', num_groups=...)."
+                f"train_dataloader.batch_size=1 and the BatchNorm of model.{path.partition('.')[0]}"
+                f", which pools to a single cell, do not go together in one process: give 2 or "
+                f"more, or norm_cfg=dict(type='GN', num_groups=...).",
+                # Several processes, of which nothing is known before they start, share it.
+                is_wrong=not is_shared,
             )
             return
 

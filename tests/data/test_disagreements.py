@@ -213,7 +213,7 @@ WRONG = [
     ),
     Case(
         "a batch of one image, pooled to one cell",
-        set_to({"train_dataloader.batch_size": 1}),
+        set_to({"train_dataloader.batch_size": 1, f"{SEG}.norm_cfg.type": "BN"}),
         ("train_dataloader.batch_size=1", "BatchNorm of model.decode_head", "GN"),
     ),
     Case(
@@ -251,6 +251,11 @@ WRONG = [
     ),
 ]
 WORTH_A_LOOK = [
+    Case(
+        "a batch of one image, of which there may be several processes",
+        set_to({"train_dataloader.batch_size": 1}),
+        ("train_dataloader.batch_size=1", "in one process"),
+    ),
     Case(
         "an annotation of id 0",
         of_objects(VALIDATION, lambda item: item.update(id=item["id"] - 1)),
