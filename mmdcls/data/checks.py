@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from .classes import check_bytes, check_class_weights, check_classes, check_padding
 from .coco import check_annotations
+from .coco_files import read
 from .evaluation import check_annotation_file, check_best, check_masks
 from .findings import Finding, Run
 from .loading import (
@@ -34,10 +35,13 @@ CHECKS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
 
 def findings_of(run: Run) -> Iterator[Finding]:
     is_wrong = False
-    for check in CHECKS:
-        for finding in check(run):
-            is_wrong |= finding.is_wrong
-            yield finding
-    # A data set that is described wrongly need not be one that can be built.
-    if not is_wrong:
-        yield from check_samples(run)
+    try:
+        for check in CHECKS:
+            for finding in check(run):
+                is_wrong |= finding.is_wrong
+                yield finding
+        # A data set that is described wrongly need not be one that can be built.
+        if not is_wrong:
+            yield from check_samples(run)
+    finally:
+        read.cache_clear()

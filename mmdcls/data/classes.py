@@ -94,9 +94,12 @@ def check_padding(run: Run) -> Iterator[Finding]:
 
 
 def check_class_weights(run: Run) -> Iterator[Finding]:
+    if "train" not in run.splits:
+        return
     for name, head in heads_of(run.model, "decode_head", "auxiliary_head", "bbox_head"):
         count, is_detector = head.num_classes, "bbox_head" in name
-        if not is_detector and not has_usual_loss(head):
+        is_binary = getattr(head, "out_channels", None) == 1
+        if not is_detector and (is_binary or not has_usual_loss(head)):
             continue
         for path, loss in nodes(f"model.{name}", config_at(run, name)):
             weights, by_sigmoid = loss.get("class_weight"), loss.get("use_sigmoid")
@@ -109,7 +112,7 @@ def check_class_weights(run: Run) -> Iterator[Finding]:
                     f"{path}.class_weight has {len(weights)} numbers, where num_classes={count} "
                     f"asks for {wanted}."
                 )
-            elif by_sigmoid and len(weights) > 1 and not is_detector:
+            elif by_sigmoid and loss.get("type") == "CrossEntropyLoss" and not is_detector:
                 yield Finding(
                     f"{path}.class_weight has no place in a loss with use_sigmoid=True, which "
                     f"takes none of several classes; leave it out, or take use_sigmoid=False."

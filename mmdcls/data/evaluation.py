@@ -9,8 +9,9 @@ from mmengine.registry import METRICS
 from mmdcls.config import nodes, sets_of
 from mmdcls.registry import bare_name, find
 
+from .coco_files import read
 from .findings import Finding, Run
-from .sets import annotation_file
+from .sets import annotation_file, is_coco
 
 
 def metrics_of(cfg: Config, split: str) -> list[tuple[str, dict]]:
@@ -19,17 +20,24 @@ def metrics_of(cfg: Config, split: str) -> list[tuple[str, dict]]:
 
 
 def check_annotation_file(run: Run) -> Iterator[Finding]:
+    """Of CocoMetric, which knows images by their ids, and ids of two files by chance agree."""
     for split in run.splits:
-        files = [annotation_file(node) for _, node in sets_of(run.cfg, split)]
+        sets = [node for _, node in sets_of(run.cfg, split)]
+        files = [annotation_file(node) for node in sets]
         for path, metric in metrics_of(run.cfg, split):
-            given = metric.get("ann_file")
-            if not given or not os.path.isfile(given) or not all(files) or not files:
+            given = metric.get("ann_file") or ""
+            if bare_name(metric["type"]) != "CocoMetric" or not os.path.isfile(given):
                 continue
-            if not any(os.path.samefile(given, file) for file in files):
+            is_known = files and all(files) and all(map(is_coco, sets))
+            if is_known and all(images_of(given) != images_of(file) for file in files):
                 yield Finding(
-                    f"{path}.ann_file={given!r} is not the file that {split}_dataloader.dataset "
-                    f"reads, {' or '.join(files)}: give both the same."
+                    f"{path}.ann_file={given!r} has other images than the file that "
+                    f"{split}_dataloader.dataset reads, {' or '.join(files)}: give both the same."
                 )
+
+
+def images_of(file: str) -> dict:
+    return {image.get("id"): image.get("file_name") for image in read(file)["images"]}
 
 
 def check_masks(run: Run) -> Iterator[Finding]:
@@ -52,10 +60,12 @@ def check_best(run: Run) -> Iterator[Finding]:
     best = checkpoint.get("save_best")
     metrics = [metric for _, metric in metrics_of(run.cfg, "val")]
     prefixes = {prefix_of(metric) for metric in metrics}
-    if "train" not in run.splits or not metrics or None in prefixes:
+    # Other loops have names of their own.
+    is_usual = bare_name((run.cfg.get("val_cfg") or {}).get("type", "ValLoop")) == "ValLoop"
+    if "train" not in run.splits or not metrics or None in prefixes or not is_usual:
         return
     for name in [best] if isinstance(best, str) else best or ():
-        if name != "auto" and name.partition("/")[0] not in prefixes:
+        if name != "auto" and not name.startswith(tuple(f"{prefix}/" for prefix in prefixes)):
             last = name.rpartition("/")[2]
             known = " or ".join(f"{prefix}/{last}" for prefix in sorted(prefixes))
             yield Finding(

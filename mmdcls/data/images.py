@@ -19,7 +19,11 @@ def sixteen_bits(path: str, loading: Mapping) -> str | None:
     keeps_bits = loading.get("color_type") == "unchanged"
     if keeps_bits or loading.get("imdecode_backend", "cv2") != "cv2":
         return None
-    with Image.open(path) as image:
+    try:
+        image = Image.open(path)
+    except OSError:  # of a format that another backend reads
+        return None
+    with image:
         # PIL does not tell by the mode: it reads colours of 16 bits as 8.
         if ";16" not in str(image.tile) and image.format != "PPM":
             return None

@@ -97,13 +97,14 @@ def check_crops(run: Run) -> Iterator[Finding]:
         names = [bare_name(step["type"]) for step in node.get("pipeline") or ()]
         later = names[names.index("RandomCrop") :] if "RandomCrop" in names else ()
         crop = (transform(node, "RandomCrop") or {}).get("crop_size")
-        if crop is None or any("Resize" in name for name in later):
+        if crop is None or any("Resize" in name or "Pad" in name for name in later):
             continue
         if any(a > b for a, b in zip(pair(crop), pair(size), strict=True)):
             yield Finding(
                 f"RandomCrop.crop_size={tuple(pair(crop))} is larger than "
                 f"model.data_preprocessor.size={tuple(pair(size))}, to which smaller images are "
-                f"padded: give both the same."
+                f"padded, so that they do not stack with larger ones: give both the same.",
+                is_wrong=False,
             )
 
 
@@ -118,8 +119,9 @@ def check_evaluated_batches(run: Run) -> Iterator[Finding]:
         if split == "train" or size == 1 or not hasattr(run.model, "decode_head"):
             continue
         for _, node in sets_of(run.cfg, split):
-            resize = transform(node, "Resize") or {}
-            to_one_size = "scale" in resize and not resize.get("keep_ratio")
+            steps = [step for step in node.get("pipeline") or () if isinstance(step, dict)]
+            resizes = [step for step in steps if bare_name(step["type"]) == "Resize"]
+            to_one_size = any("scale" in step and not step.get("keep_ratio") for step in resizes)
             if not to_one_size and (images := two_of_other_size(node)):
                 first, other = images
                 yield Finding(

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from mmdcls.config import nodes
 from mmdcls.errors import InputError
 
-from .coco import damaged
+from .coco_files import damaged
 from .sizes import watch_sizes
 
 FILES = {"img_path": "image", "seg_map_path": "label map"}

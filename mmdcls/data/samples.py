@@ -12,7 +12,7 @@ from mmdcls.config import sets_of
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
 
-from .coco import read
+from .coco_files import read
 from .findings import Finding, Run
 from .images import sixteen_bits
 from .reading import NamingPipeline, naming_bad_data, watch
@@ -40,7 +40,8 @@ def faults_of(node: dict) -> Iterator[Finding]:
         yield Finding(str(error))
         return
     loading = transform(node, "LoadImageFromFile") or {}
-    deep = ((s["img_path"], sixteen_bits(s["img_path"], loading)) for s in samples)
+    paths = [s["img_path"] for s in samples if os.path.isfile(s.get("img_path") or "")]
+    deep = ((path, sixteen_bits(path, loading)) for path in paths)
     for path, fault in islice(((path, fault) for path, fault in deep if fault), 1):
         yield Finding(f"The image {path} {fault}.", is_wrong=False)
 
@@ -66,16 +67,19 @@ def samples_of(node: dict) -> tuple[Callable[[dict], dict | None], list[dict]]:
 
 
 def described_by(node: dict, file: str) -> list[dict]:
-    folder = (node.get("data_prefix") or {}).get("img") or ""
-    return [
+    """Of images that are there: a data set may leave out those that are not."""
+    prefix = node.get("data_prefix") or {}
+    prefix = prefix if isinstance(prefix, str) else prefix.get("img") or ""
+    folder = os.path.join(node.get("data_root") or "", prefix)
+    described = [
         dict(
-            img_path=os.path.join(node.get("data_root") or "", folder, image["file_name"]),
+            img_path=os.path.join(folder, str(image.get("file_name"))),
             height=image.get("height"),
             width=image.get("width"),
         )
         for image in evenly(read(file)["images"], SAMPLES)
-        if "file_name" in image
     ]
+    return [sample for sample in described if os.path.isfile(sample["img_path"])]
 
 
 def evenly(items: Sequence, most: int | None) -> Sequence:

@@ -52,8 +52,11 @@ def disagreement(image: str, shape: tuple[int, int], file: str, told: tuple[int,
 
 
 def is_turned(path: str) -> bool:
-    with Image.open(path) as image:
-        return image.getexif().get(ExifTags.Base.Orientation) in TURNED
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ExifTags.Base.Orientation) in TURNED
+    except OSError:  # of another place, or of a format that another backend reads
+        return False
 
 
 def check_bytes(path: str) -> None:
@@ -77,6 +80,8 @@ def watch_sizes(pipeline: object, file: str | None) -> None:
     """Look at what each of the pipeline's loading transforms has loaded."""
     if not isinstance(pipeline, Compose):
         return
+    # Others, as of VOC, only list what tells the sizes.
+    file = file if file and file.endswith(".json") else None
     transforms = []
     for transform in pipeline.transforms:
         transforms.append(transform)

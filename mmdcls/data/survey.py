@@ -1,6 +1,7 @@
 """A look at every image of a data set and its truth: what is there, and what disagrees."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,9 +79,9 @@ def look(part: Dataset, index: int, seen: Survey) -> None:
         seen.findings.append(Finding(str(error)))
         return
     count_pixels(part, loaded, seen)
+    seen.sizes[loaded["ori_shape"][:2]] += 1
     if is_local(path):
-        with Image.open(path) as image:
-            seen.sizes[image.size[::-1]] += 1
+        with suppress(OSError), Image.open(path) as image:
             seen.modes[image.mode] += 1
         seen.turned += is_turned(path)
         options = vars(loading.get("LoadImageFromFile", seen))

@@ -71,7 +71,7 @@ def test_the_report_counts_images_and_classes(task: str, tmp_path: Path, capsys)
 
 def test_a_sample_is_looked_at_and_every_disagreement_told(tmp_path: Path, capsys):
     trial = new_trial("seg", tmp_path)
-    trial.merge({"model.decode_head.num_classes": 160, "train_dataloader.batch_size": 1})
+    trial.merge({"model.decode_head.num_classes": 160, "model.decode_head.ignore_index": 200})
     status, out = check(trial, capsys, "--images", "2", "--splits", "train")
     assert status == 1
     assert out.count("wrong: ") == 2

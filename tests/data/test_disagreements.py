@@ -9,7 +9,6 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from helpers.provocations import (
-    BACKBONE,
     INSTANCES,
     TRAIN,
     VAL,
@@ -91,6 +90,20 @@ def lacking_first(content: dict) -> None:
     content["categories"][0]["name"] = "somebody"
 
 
+def absent(content: dict) -> None:
+    content["images"].append(dict(id=99, file_name="absent.jpg", height=90, width=120))
+
+
+def ignored(content: dict) -> None:
+    content["annotations"][0].update(category_id=0, ignore=1)
+
+
+def copied(trial: Trial) -> None:
+    path = trial.data / "copy.json"
+    path.write_bytes((trial.data / VALIDATION).read_bytes())
+    trial.merge({"val_evaluator.ann_file": str(path)})
+
+
 WRONG = [
     Case(
         "a class that the annotation file lacks",
@@ -138,8 +151,41 @@ WRONG = [
     ),
     Case(
         "evaluated by another file",
-        lambda trial: trial.merge({"val_evaluator.ann_file": str(trial.data / INSTANCES)}),
-        ("val_evaluator.ann_file=", "is not the file that val_dataloader.dataset reads"),
+        every(
+            annotations(INSTANCES, lambda content: content["images"].pop()),
+            lambda trial: trial.merge({"val_evaluator.ann_file": str(trial.data / INSTANCES)}),
+        ),
+        ("val_evaluator.ann_file=", "has other images than the file that val_dataloader.dataset"),
+        "det",
+    ),
+    Case(
+        "categories in another order",
+        annotations(INSTANCES, lambda content: content["categories"].reverse()),
+        ("metainfo.classes has another order", INSTANCES, "write ('toothbrush', 'hair drier'"),
+        "det",
+    ),
+    Case(
+        "boxes of two corners",
+        of_objects(INSTANCES, lambda item: item.update(bbox=[40, 40, 110, 80])),
+        ("Of 6 annotations", "6 have a box that reaches beyond its image", "width and height"),
+        "det",
+    ),
+    Case(
+        "objects of images that are not there",
+        of_objects(INSTANCES, lambda item: item.update(image_id=99)),
+        ("Of 6 annotations", "all have the image_id of no image"),
+        "det",
+    ),
+    Case(
+        "objects outside their images",
+        of_objects(INSTANCES, lambda item: item.update(bbox=[-90, 0, 50, 50])),
+        ("Of 6 annotations", "all have a box outside its image"),
+        "det",
+    ),
+    Case(
+        "an area of nothing",
+        of_objects(INSTANCES, lambda item: item.update(area=None)),
+        (INSTANCES, "a value that COCO's layout has not", "TypeError"),
         "det",
     ),
     Case(
@@ -217,11 +263,6 @@ WRONG = [
         ("train_dataloader.batch_size=1", "BatchNorm of model.decode_head", "GN"),
     ),
     Case(
-        "crops larger than what images are padded to",
-        set_to({f"{TRAIN}.pipeline.3.crop_size": (96, 64)}),
-        ("RandomCrop.crop_size=(96, 64)", "data_preprocessor.size=(64, 64)"),
-    ),
-    Case(
         "images of two sizes in a batch of the evaluation",
         lambda trial: (
             cv2.imwrite(str(trial.data / "images/validation/1.jpg"), np.zeros((80, 120, 3))),
@@ -252,6 +293,11 @@ WRONG = [
 ]
 WORTH_A_LOOK = [
     Case(
+        "crops larger than what images are padded to",
+        set_to({f"{TRAIN}.pipeline.3.crop_size": (96, 64)}),
+        ("RandomCrop.crop_size=(96, 64)", "data_preprocessor.size=(64, 64)"),
+    ),
+    Case(
         "a batch of one image, of which there may be several processes",
         set_to({"train_dataloader.batch_size": 1}),
         ("train_dataloader.batch_size=1", "in one process"),
@@ -272,7 +318,9 @@ WORTH_A_LOOK = [
 FINE = [
     Case("as it is", lambda trial: None, ()),
     Case("as it is", lambda trial: None, (), "det"),
-    Case("a choice of categories", set_to({f"{BACKBONE}.drop_path_rate": 0.0}), (), "det"),
+    Case("an image that is left out", annotations(INSTANCES, absent), (), "det"),
+    Case("a region to ignore", annotations(INSTANCES, ignored), (), "det"),
+    Case("evaluated by a copy", copied, (), "det"),
     Case(
         "two classes in one channel, by sigmoid",
         every(
