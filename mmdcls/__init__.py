@@ -1,9 +1,14 @@
 """DCLS for OpenMMLab. Configs name its parts as `mmdcls.X`; nothing needs to be imported."""
 
+import os
 import warnings
 from importlib.util import find_spec
 
 __version__ = "0.1.0"
+
+# Read when torch is loaded. Threads that wait soon give their core away; OpenMP's default, to spin,
+# makes training several times slower where two programs share the cores.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # The layers in mmdcls.dcls serve without OpenMMLab; only with it are there checkpoints to load.
 if find_spec("mmengine") is not None:

@@ -4,6 +4,7 @@ import argparse
 import os
 import traceback
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, init_default_scope
@@ -59,6 +60,7 @@ def read_config(path: str, options: dict | None = None) -> Config:
     # A config is a program, and raises anything.
     except Exception as error:
         raise InputError(f"{path} is not a config ({reason_of(error)}); correct it.") from error
+    check_spelling(cfg, options or {})
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError) as error:
@@ -68,6 +70,15 @@ def read_config(path: str, options: dict | None = None) -> Config:
     check_scopes(cfg)
     init_default_scope(cfg.get("default_scope", "mmengine"))
     return cfg
+
+
+def check_spelling(cfg: Config, options: dict) -> None:
+    """Raise InputError for a key that is all but one of the config: mmengine would add it."""
+    for option in options:
+        first = option.partition(".")[0]
+        close = get_close_matches(first, cfg.keys(), n=1, cutoff=0.9)
+        if first not in cfg and close:
+            raise InputError(f"--cfg-options {option}: the config has no {first}, but {close[0]}.")
 
 
 def reason_of(error: Exception) -> str:

@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+import mmdcls  # noqa: F401  before torch, whose threads it tells how long to spin
+
+# isort: split
 from mmengine.config import Config, ConfigDict
 
 from mmdcls.config import sets_of

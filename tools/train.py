@@ -2,6 +2,9 @@
 
 import argparse
 
+import mmdcls  # noqa: F401  before torch, whose threads it tells how long to spin
+
+# isort: split
 import torch
 from mmengine.config import Config
 

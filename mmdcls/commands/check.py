@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = "wrong" if finding.is_wrong else "worth a look"
         sys.stdout.write(f"{kind}: {finding.sentence}\n")
     is_wrong = any(finding.is_wrong for finding in found)
-    sys.stdout.write("" if is_wrong else "nothing was found that would make training wrong\n")
+    sys.stdout.write(
+        "" if is_wrong else "nothing is wrong with the data and the settings that go with it\n"
+    )
     return 1 if is_wrong else 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from .classes import check_bytes, check_class_weights, check_classes, check_padding
 from .coco import check_annotations
 from .coco_files import read
-from .evaluation import check_annotation_file, check_best, check_masks
+from .evaluation import check_annotation_file, check_best, check_masks, check_splits
 from .findings import Finding, Run
 from .loading import (
     check_crops,
@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[Run], Iterator[Finding]], ...] = (
     check_evaluated_batches,
     check_annotations,
     check_annotation_file,
+    check_splits,
     check_masks,
     check_best,
 )

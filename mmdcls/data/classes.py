@@ -46,11 +46,15 @@ def check_known(path: str, node: dict, classes: list[str]) -> Iterator[Finding]:
 
 
 def check_palette(path: str, node: dict, count: int) -> Iterator[Finding]:
+    """mmseg wants a colour for every class and no more, also of what a config inherits."""
     palette = (node.get("metainfo") or {}).get("palette")
-    if isinstance(palette, (list, tuple)) and len(palette) < count:
+    of_mmseg = hasattr(class_of(node), "get_label_map")
+    count_of_colours = len(palette) if isinstance(palette, (list, tuple)) and palette else count
+    if count_of_colours < count or (of_mmseg and count_of_colours > count):
         yield Finding(
-            f"{path}.metainfo.palette has {len(palette)} colours for {count} classes; give one "
-            f"for each, or leave it out."
+            f"{path}.metainfo.palette has {count_of_colours} colours for {count} classes, and may "
+            f"be that of a config it inherits; give one for each, or metainfo=dict(_delete_=True, "
+            f"classes=...)."
         )
 
 

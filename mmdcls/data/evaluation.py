@@ -36,6 +36,22 @@ def check_annotation_file(run: Run) -> Iterator[Finding]:
                 )
 
 
+def check_splits(run: Run) -> Iterator[Finding]:
+    """What is trained on and evaluated by."""
+    if not {"train", "val"} <= set(run.splits):
+        return
+    files = [
+        {file for _, node in sets_of(run.cfg, split) if (file := annotation_file(node))}
+        for split in ("train", "val")
+    ]
+    if both := sorted(files[0] & files[1]):
+        yield Finding(
+            f"Training and validation read the same annotation file, {both[0]}, so that the "
+            f"figures of the validation are those of what is learned by heart.",
+            is_wrong=False,
+        )
+
+
 def images_of(file: str) -> dict:
     return {image.get("id"): image.get("file_name") for image in read(file)["images"]}
 

@@ -109,9 +109,10 @@ class SeenLabels:
             if "gt_sem_seg" in sample:
                 self.labels.update(sample.gt_sem_seg.data.unique().tolist())
 
-    def are_of_binary_masks(self) -> bool:
-        """Whether there are pixels of no class, and of one class at the most."""
-        return IGNORED in self.labels and self.labels <= {0, IGNORED}
+
+def are_of_binary_masks(labels: set[int]) -> bool:
+    """Whether there are pixels of no class, and of one class at the most."""
+    return IGNORED in labels and labels <= {0, IGNORED}
 
 
 def all_are_ignored(data_batch: object) -> bool:

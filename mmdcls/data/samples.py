@@ -15,6 +15,7 @@ from mmdcls.registry import bare_name
 from .coco_files import read
 from .findings import Finding, Run
 from .images import sixteen_bits
+from .labels import are_of_binary_masks
 from .reading import NamingPipeline, naming_bad_data, watch
 from .sets import annotation_file, class_of, is_coco, transform
 from .sizes import LOADING, watch_sizes
@@ -34,11 +35,19 @@ def check_samples(run: Run) -> Iterator[Finding]:
 def faults_of(node: dict) -> Iterator[Finding]:
     try:
         pipeline, samples = samples_of(node)
+        labels = set()
         for sample in samples:
-            pipeline(dict(sample))
+            loaded = pipeline(dict(sample))
+            labels.update(np.unique(loaded.get("gt_seg_map", ())).tolist())
     except InputError as error:
         yield Finding(str(error))
         return
+    if are_of_binary_masks(labels):
+        yield Finding(
+            f"Of {len(samples)} label maps in {node.get('data_root')} none has a label other than "
+            f"0 and 255, which is ignored; binary masks of 0 and 255 must be written as 0 and 1.",
+            is_wrong=False,
+        )
     loading = transform(node, "LoadImageFromFile") or {}
     paths = [s["img_path"] for s in samples if os.path.isfile(s.get("img_path") or "")]
     deep = ((path, sixteen_bits(path, loading)) for path in paths)

@@ -14,7 +14,7 @@ from mmdcls.errors import InputError
 
 from .findings import Finding
 from .images import sixteen_bits
-from .labels import IGNORED
+from .labels import IGNORED, are_of_binary_masks
 from .reading import NamingPipeline, is_local, parts_of, watch
 from .samples import evenly
 from .sizes import LOADING, LoadedAlike, is_turned
@@ -52,7 +52,7 @@ def survey(dataset: Dataset, most: int | None, name: str) -> Survey:
     samples = [(part, index) for part in parts for index in range(len(part))]
     for part, index in tqdm(evenly(samples, most), desc=name, unit="image"):
         look(part, index, seen)
-    if IGNORED in seen.pixels and set(seen.pixels) <= {0, IGNORED}:
+    if are_of_binary_masks(set(seen.pixels)):
         seen.findings.append(
             Finding(
                 f"No label map of {name} has a label other than 0 and 255, which is ignored; "

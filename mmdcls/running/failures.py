@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
+from types import TracebackType
+from typing import Any
 
 from mmdcls.errors import InputError, TrainingError
 
@@ -68,13 +70,26 @@ def sentence_of(error: BaseException, training: bool = False) -> str | None:
 
 
 def wrong_options(error: TypeError, name: str) -> str | None:
-    """For an option that a piece of ours does not know, or lacks."""
-    from mmdcls import registry
+    """For an option that a piece of a config does not know, or lacks."""
+    from mmdcls.registry import registered
 
-    for piece in (item.module_dict.get(name) for item in registry.REGISTRIES):
-        if piece is not None:
-            options = ", ".join(signature(piece).parameters)
-            return f"mmdcls.{name}: {error}; its options are {options or 'none'}."
+    if own := registered().get(name):
+        piece, scope = own.module_dict[name], "mmdcls."
+    else:
+        piece, scope = built_in(error.__traceback__, name), ""
+    if piece is None:
+        return None
+    options = ", ".join(signature(piece).parameters)
+    return f"{scope}{name}: {' '.join(str(error).split())}; its options are {options or 'none'}."
+
+
+def built_in(trace: TracebackType | None, name: str) -> Any:
+    """The class of this name, or a base of it, that mmengine was building of a config."""
+    for frame, _ in traceback.walk_tb(trace):
+        built = frame.f_locals.get("obj_cls") if frame.f_code.co_name == "build_from_cfg" else None
+        for kind in getattr(built, "__mro__", (built,)):
+            if getattr(kind, "__name__", None) == name:
+                return kind
     return None
 
 

@@ -14,7 +14,7 @@ from mmdcls.wrapping import unwrapped
 
 from .check_config import check_config
 from .check_layers import check_layers
-from .failures import in_a_sentence, is_refusal
+from .failures import in_a_sentence, sentence_of
 from .hooks import CheckInputs
 from .processes import leave_processes, rank_of
 from .runner import build_runner
@@ -67,7 +67,7 @@ def run(cfg: Config, task: str) -> None:
                 runner.test()
             leave_processes()
         except Exception as error:
-            spoilt = runner is None or (is_refusal(error) and not checks.worked)
+            spoilt = runner is None or (sentence_of(error) and not checks.worked)
             if is_first and spoilt:
                 traces.remove()
             raise

@@ -17,6 +17,7 @@ from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
 from mmdcls.checkpoint.files import local_file
+from mmdcls.checkpoint.fitting import some_of
 from mmdcls.checkpoint.trained import Trained, load_trained
 from mmdcls.config import sets_of
 from mmdcls.data.images import sixteen_bits
@@ -112,8 +113,11 @@ def images_in(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
             )
         if any((out / f"{place}{end}").resolve() in given for end in ENDS):
             raise InputError(f"{image} would be written over an image; give --out another folder.")
-        if fault := fault_of(str(image)):
-            raise InputError(f"The image {image} {fault}, or leave it out.")
+    faults = {image: fault for image in found if (fault := fault_of(str(image)))}
+    if faults:
+        (image, fault), *others = faults.items()
+        more = f"; so with {some_of([str(other) for other, _ in others])}" if others else ""
+        raise InputError(f"The image {image} {fault}, or leave it out{more}.")
     return found
 
 

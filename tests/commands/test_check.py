@@ -66,7 +66,7 @@ def test_the_report_counts_images_and_classes(task: str, tmp_path: Path, capsys)
     assert "train: 3 images of 90 x 120 (3); RGB (3)" in out and "val: 3 images" in out
     first = dict(seg=f"wall  {3 * 50 * 60:>20,} pixels", det=f"person  {3:>20,} objects")[task]
     assert " ".join(first.split()) in " ".join(out.split())
-    assert out.endswith("nothing was found that would make training wrong\n")
+    assert out.endswith("nothing is wrong with the data and the settings that go with it\n")
 
 
 def test_a_sample_is_looked_at_and_every_disagreement_told(tmp_path: Path, capsys):

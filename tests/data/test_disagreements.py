@@ -227,6 +227,15 @@ WRONG = [
         ("metainfo.palette has 1 colours for 3 classes",),
     ),
     Case(
+        "more colours than mmseg takes",
+        every(
+            own_classes,
+            set_to({f"{TRAIN}.metainfo.palette": 4 * [[0, 0, 0]]}),
+            head_of(3),
+        ),
+        ("metainfo.palette has 4 colours for 3 classes", "_delete_=True"),
+    ),
+    Case(
         "more classes than a byte holds",
         every(
             own_classes,
@@ -292,6 +301,12 @@ WRONG = [
     ),
 ]
 WORTH_A_LOOK = [
+    Case(
+        "one file for training and validation",
+        set_to({f"{TRAIN}.ann_file": VALIDATION, f"{TRAIN}.data_prefix.img": "val2017/"}),
+        ("the same annotation file", VALIDATION),
+        "det",
+    ),
     Case(
         "crops larger than what images are padded to",
         set_to({f"{TRAIN}.pipeline.3.crop_size": (96, 64)}),

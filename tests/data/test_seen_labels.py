@@ -31,10 +31,10 @@ def log_of(trial: Trial) -> str:
         ((1, 2), ()),
     ],
 )
-def test_what_teaches_nothing_is_said_once(labels, words, tmp_path: Path):
+def test_what_teaches_nothing_is_said(labels, words, tmp_path: Path):
     trial = new_trial("seg", tmp_path)
     paint_all(trial, labels)
     trial.merge({"train_cfg.max_iters": 2, "train_cfg.val_interval": 1})
     log = log_of(trial)
     for word in ("In a batch every pixel is ignored", "binary masks"):
-        assert log.count(word) == any(word in expected for expected in words), word
+        assert (word in log) == any(word in expected for expected in words), word

@@ -134,6 +134,16 @@ CONFIGS = [
         set_to({"custom_hooks": [dict(type="mmdcls.AnnealSigma", from_width=3.0, to_width=1.0)]}),
         ("mmdcls.AnnealSigma", "missing", "'end'"),
     ),
+    Case(
+        "an option that a data set does not have",
+        set_to({f"{TRAIN}.reduce_zero_lable": False}),
+        ("BaseSegDataset", "'reduce_zero_lable'", "its options are", "reduce_zero_label"),
+    ),
+    Case(
+        "an option that a loop does not have",
+        set_to({"train_cfg.max_iter": 5}),
+        ("IterBasedTrainLoop", "'max_iter'", "its options are", "max_iters"),
+    ),
     Case("a number for a checkpoint", set_to({"load_from": 3}), ("load_from=3", "as text")),
     Case(
         "no checkpoint",
@@ -185,6 +195,7 @@ LINES = {
 OPTIONS = {
     "load_from.a=1": ("load_from.a: load_from is None", "has no a", "load_from._delete_=True"),
     "custom_hooks.a=1": ("custom_hooks is a list of", "custom_hooks.0"),
+    "optim_wraper.optimizer.lr=1": ("the config has no optim_wraper, but optim_wrapper",),
     "custom_hooks.99.a=1": ("custom_hooks is a list of", "custom_hooks.0"),
 }
 

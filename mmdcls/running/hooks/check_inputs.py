@@ -5,7 +5,12 @@ from mmdcls.checkpoint.fitting import is_stranger, misfits_of, refusal, weights_
 from mmdcls.checkpoint.load import is_foreign, weights_for
 from mmdcls.checkpoint.resuming import KEY, check_optimizer, fault_of_layers, layers_of
 from mmdcls.checkpoint.schedules import warn_of_early_end, warn_of_kept_schedule
-from mmdcls.data.labels import SeenLabels, all_are_ignored, check_labels
+from mmdcls.data.labels import (
+    SeenLabels,
+    all_are_ignored,
+    are_of_binary_masks,
+    check_labels,
+)
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 from mmdcls.wrapping import is_cut, unwrapped
@@ -120,7 +125,7 @@ class CheckInputs(Hook):
     before_test_iter = before_val_iter
 
     def after_val(self, runner: Runner) -> None:
-        if self.seen.are_of_binary_masks() and "binary" not in self.warned:
+        if are_of_binary_masks(self.seen.labels) and "binary" not in self.warned:
             self.warned.add("binary")
             runner.logger.warning(
                 "No label map of the evaluation has a label other than 0 and 255, which is "
