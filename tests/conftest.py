@@ -1,6 +1,9 @@
 """Every test starts from the same random numbers, so that a failure can be repeated."""
 
+import gc
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(TESTS).parts[0] != "dcls":
             item.add_marker(pytest.mark.openmmlab)
+
+
+def pytest_collection_finish() -> None:
+    # mmengine collects garbage for every data set, and what was imported is none.
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def layout() -> Iterator[None]:
+    # The tests of the layer alone do not import it.
+    if "mmengine" not in sys.modules:
+        yield
+        return
+    from helpers.layout import without_yapf
+
+    with without_yapf():
+        yield
 
 
 @pytest.fixture(params=DEVICES)

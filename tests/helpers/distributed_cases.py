@@ -20,6 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, init_default_scope
 
 from helpers.catalogue import CONFIGS, leaf_of
+from helpers.layout import without_yapf
 from mmdcls.running.processes import leave_processes
 from mmdcls.running.runner import build_runner
 
@@ -113,7 +114,9 @@ def write_config(folder: Path) -> Path:
         "model.decode_head": dict(in_channels=widths, loss_decode=losses, **heads),
         "model.auxiliary_head": dict(in_channels=widths[2], **heads),
         "train_dataloader.dataset.data_root": str(folder / "data"),
+        "train_dataloader.dataset.serialize_data": False,
         "val_dataloader.dataset.data_root": str(folder / "data"),
+        "val_dataloader.dataset.serialize_data": False,
         "train_dataloader.batch_size": BATCH,
         "train_cfg.max_iters": ITERATIONS,
         "train_cfg.val_interval": 10 * ITERATIONS,
@@ -182,7 +185,7 @@ def train(cfg: Config, launcher: str, halt: int | None = None) -> None:
         cfg.train_cfg.max_iters = end
         if halt is not None:
             cfg.resume = end > halt
-        with default_dtype(cfg.dtype):
+        with default_dtype(cfg.dtype), without_yapf():
             runner = build_runner(cfg)
             runner.register_hook(Seen())
             runner.train()
