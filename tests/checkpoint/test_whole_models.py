@@ -156,7 +156,10 @@ def test_an_old_file_is_taken_as_it_is_by_load_from(config, model, old_file):
     fresh = MODELS.build(load(config).model)
     checkpoint = read(Path(old_file))
     runner = SimpleNamespace(
-        model=fresh, cfg=Config(dict(load_from=old_file)), logger=MMLogger.get_current_instance()
+        model=fresh,
+        cfg=Config(),
+        logger=MMLogger.get_current_instance(),
+        _load_from=old_file,
     )
     checks = CheckInputs()
     checks.after_load_checkpoint(runner, checkpoint)
@@ -261,8 +264,9 @@ def test_training_starts_from_a_dense_model_with_its_heads(config, model):
             dense[renamed] = value
     runner = SimpleNamespace(
         model=MODELS.build(load(config).model),
-        cfg=Config(dict(load_from="dense.pth")),
+        cfg=Config(),
         logger=MMLogger.get_current_instance(),
+        _load_from="dense.pth",
     )
     checkpoint = dict(state_dict=dense)
     CheckInputs().after_load_checkpoint(runner, checkpoint)
