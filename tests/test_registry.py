@@ -22,6 +22,7 @@ assert "mmpretrain" not in sys.modules
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["mmengine", "mmseg", "mmdet"])
 def test_types_resolve_from_every_scope_with_nothing_imported(package):
     script = "import sys\n" + BUILD.format(package=package)

@@ -31,6 +31,7 @@ def test_maps_of_all_stages_are_those_of_the_published_layers(interpolation, sha
     assert_same_maps(mine, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", RELEASED)
 def test_maps_of_the_released_sizes_are_those_of_the_published_layers(interpolation, tmp_path):
     options = dict(interpolation=interpolation, **RELEASED[interpolation])

@@ -135,6 +135,7 @@ def small(leaf: Path, data_options: dict) -> Config:
     return load(leaf, options)
 
 
+@pytest.mark.slow
 @every_leaf
 def test_a_leaf_trains_a_step_and_predicts(leaf, data):
     trains_a_step_and_predicts(small(leaf, data(leaf)))
@@ -171,6 +172,7 @@ def trains_a_step_and_predicts(cfg: Config) -> None:
         assert result.pred_score.shape == (cfg.model.head.num_classes,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=lambda path: path.name)
 def test_the_config_for_own_data_in_the_readme_trains_and_predicts(method, tmp_path):
     (text,) = re.findall(r"```python\n(_base_ = .*?)```", (method / "README.md").read_text(), re.S)

@@ -66,6 +66,7 @@ def test_other_failures_keep_their_traceback():
     assert sentence_of(PermissionError(13, "Permission denied")) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "workers"), [("seg", 2), ("det", 0)])
 def test_files_that_cannot_be_read_are_skipped_counted_and_named_once(task, workers, tmp_path):
     trial = skipping(task, tmp_path, workers)

@@ -41,6 +41,7 @@ def test_the_compiled_layer_is_the_eager_one(axes, interpolation):
     assert_compiled_is_eager(layer, "aot_eager", draw_input(axes))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT",
     reason="torch writes code that does not compile: 'at::vec' has not been declared",

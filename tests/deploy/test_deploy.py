@@ -23,6 +23,8 @@ from mmdcls.deploy import agreement, exporting
 from mmdcls.deploy.graphs import graph_of
 from mmdcls.deploy.pooling import OpenAveragePool2d
 
+pytestmark = pytest.mark.slow
+
 SEGMENTOR = leaf_of("upernet", "tiny_")
 OURS = ("mmdcls", "mmengine", "mmcv", "mmseg", "mmdet")
 # Other than the traced size, batch and height and width; odd sizes too.

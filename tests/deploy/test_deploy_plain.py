@@ -17,6 +17,8 @@ from mmdcls.deploy import deployment, exporting
 from mmdcls.deploy.graphs import graph_of
 from mmdcls.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 SEGMENTOR = leaf_of("upernet", "tiny_")
 
 

@@ -128,6 +128,7 @@ def process(rank: int, file: str, folder: str) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one_with_both_their_batches(tmp_path):
     arguments = (str(tmp_path / "meet"), str(tmp_path))
     torch.multiprocessing.spawn(process, arguments, nprocs=2)

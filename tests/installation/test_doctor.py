@@ -288,6 +288,7 @@ def test_with_nothing_installed_each_package_is_asked_for(python: Path, tmp_path
         assert f"{name} is not installed" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_environment_of_these_tests_is_healthy():
     result = subprocess.run(
         [

@@ -199,6 +199,7 @@ def test_positions_stay_shared_through_copies_and_assigned_states():
             assert_close(backbone(x), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 def test_torch_compile_takes_the_backbone_whole(interpolation):
     torch.compiler.reset()

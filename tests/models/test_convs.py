@@ -39,6 +39,7 @@ def test_conv_module_takes_it_with_norm_and_activation(padding_mode):
     assert module.conv.positions.grad.abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_resnet50_of_mmdet_with_its_3x3_convolutions_replaced():
     cfg = dict(type="mmdcls.Dcls2d", kernel_count=5, where_kernel_size=3, dcls_kernel_size=7)
     torch.manual_seed(0)

@@ -370,6 +370,7 @@ def test_a_run_that_fails_after_iterations_keeps_its_files(tmp_path: Path):
     assert (trial.work_dir / "iter_1.pth").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", LEAVES)
 def test_good_input_trains_resumes_starts_and_tests(task: str, tmp_path: Path):
     trial = new_trial(task, tmp_path)

@@ -24,6 +24,8 @@ from mmdcls.running.fsdp import FSDPStrategy
 from mmdcls.running.hooks import CheckInputs
 from mmdcls.running.runner import build_runner
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = cases.ITERATIONS
 # The halves of a batch are added in another order. In float64 twenty steps leave that far below

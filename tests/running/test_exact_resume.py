@@ -17,6 +17,8 @@ from helpers.provocations import Trial, expect, new_trial
 from mmdcls.checkpoint.files import read_torch
 from mmdcls.running.hooks.exact_resume import random_states, set_random_states
 
+pytestmark = pytest.mark.slow
+
 INTERRUPTED, ITERATIONS = 4, 8
 
 

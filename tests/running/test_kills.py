@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import Hook
@@ -18,6 +19,8 @@ from mmengine.registry import HOOKS
 from helpers.provocations import Trial, new_trial
 from mmdcls.checkpoint.files import read_torch
 from mmdcls.running.hooks import checkpoint_hook
+
+pytestmark = pytest.mark.slow
 
 ITERATIONS, INTERVAL = 6, 2
 

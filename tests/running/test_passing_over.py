@@ -123,6 +123,7 @@ class Sees(Hook):
         self.sums.append([image.sum().item() for image in data_batch["inputs"]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hooks", [[], [dict(type="mmdcls.ExactResume")]])
 @pytest.mark.parametrize(
     ("runner_type", "workers"), [("Runner", 0), ("Runner", 1), ("FlexibleRunner", 0)]

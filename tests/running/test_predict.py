@@ -69,6 +69,7 @@ def test_an_inferencer_takes_a_file_a_folder_and_an_array(task, models, folder, 
     np.testing.assert_equal(found["array"], found["file"])
 
 
+@pytest.mark.slow
 @each_task
 def test_an_inferencer_needs_nothing_imported_but_the_config(task, models):
     """It opens the checkpoint, with a Runner's log in it, before it builds our backbone."""

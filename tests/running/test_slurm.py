@@ -10,6 +10,8 @@ import torch
 from helpers import distributed_cases as cases
 from helpers.processes import finish, free_port, start
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 # Starts the tasks of the first machine, as srun would, with the variables that it would set.
 SRUN = """#!/usr/bin/env bash

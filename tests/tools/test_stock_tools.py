@@ -12,6 +12,8 @@ from mmengine.config import Config
 from helpers import synthetic
 from helpers.catalogue import leaf_of
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS = 2
 CASES = [
     ("mmseg", leaf_of("upernet", "tiny_"), ["--tta"], "mIoU"),

@@ -17,6 +17,8 @@ from mmengine.runner import find_latest_checkpoint
 from helpers import synthetic
 from helpers.processes import free_port
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SEG = next((ROOT / "configs/upernet").glob("*tiny_upernet*.py"))
 DET = next((ROOT / "configs/mask_rcnn").glob("*convnext-t_fpn*.py"))

@@ -242,6 +242,7 @@ def test_any_size_equals_conv2d_in_every_way(values, gradient, call):
             assert error < 1e-5, name
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(
     side=st.sampled_from([7, 14, 28, 56, 97, 128, 256]),
