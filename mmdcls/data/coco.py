@@ -105,10 +105,11 @@ def faults_of(file: str, classes: object, learns_masks: bool) -> Iterator[Findin
         )
     beyond = [one for one in objects if reaches_beyond(one, images)]
     if 2 * len(beyond) > len(objects):
+        example = f"{beyond[0]['bbox']} of annotation {beyond[0].get('id')}"
         yield Finding(
             f"Of {len(objects)} annotations in {file} {len(beyond)} have a box that reaches beyond "
-            f"its image, such as {beyond[0]['bbox']} of annotation {beyond[0].get('id')}; a box is "
-            f"left, top, width and height."
+            f"its image, such as {example}; boxes are left, top, width and height, and the file "
+            f"must tell the height and width of every image as they are."
         )
 
 
@@ -128,7 +129,7 @@ def why_unused(annotation: dict, images: dict) -> str | None:
 def reaches_beyond(annotation: dict, images: dict) -> bool:
     left, top, width, height = annotation.get("bbox") or (0, 0, 0, 0)
     image = images.get(annotation.get("image_id"), {})
-    # Half a cell and more of rounding, on either side.
+    # Room for rounding.
     right, bottom = image.get("width", math.inf) + 1, image.get("height", math.inf) + 1
     return left + width > right or top + height > bottom
 
