@@ -8,6 +8,7 @@ from torch.export import Dim
 from helpers.cases import draw_input, draw_layer
 from mmdcls.dcls import INTERPOLATIONS
 
+pytestmark = pytest.mark.slow
 each_groups = pytest.mark.parametrize("groups", [1, 4], ids=["dense", "depthwise"])
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 each_axes = pytest.mark.parametrize("axes", [1, 2, 3])
@@ -41,7 +42,6 @@ def test_the_compiled_layer_is_the_eager_one(axes, interpolation):
     assert_compiled_is_eager(layer, "aot_eager", draw_input(axes))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() == "DEFAULT",
     reason="torch writes code that does not compile: 'at::vec' has not been declared",
