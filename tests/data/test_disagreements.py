@@ -302,6 +302,16 @@ WRONG = [
 ]
 WORTH_A_LOOK = [
     Case(
+        "an image of twelve bits in sixteen",
+        lambda trial: (
+            cv2.imwrite(
+                str(trial.data / "images/training/0.png"), np.full((90, 120, 3), 4000, np.uint16)
+            )
+            and trial.merge({f"{TRAIN}.img_suffix": ".png"})
+        ),
+        ("0.png has 16 bits and values up to 4000", "stretch the images first"),
+    ),
+    Case(
         "one file for training and validation",
         set_to({f"{TRAIN}.ann_file": VALIDATION, f"{TRAIN}.data_prefix.img": "val2017/"}),
         ("the same annotation file", VALIDATION),
