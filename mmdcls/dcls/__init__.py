@@ -6,8 +6,10 @@ from .kernel import construct_kernel
 from .layers import Dcls1d, Dcls2d, Dcls3d, DclsNd
 from .merged import merged
 from .positions import clamp_positions_, position_limits, repulsion
+from .spreads import INITIAL_SPREADS
 
 __all__ = [
+    "INITIAL_SPREADS",
     "INTERPOLATIONS",
     "Dcls1d",
     "Dcls2d",

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from .cache import ParameterCache, may_cache
 from .interpolation import get_interpolation
 from .kernel import element_shares
-from .positions import clamp_positions_, spread_positions_
+from .positions import clamp_positions_
+from .spreads import check_initial_spread, spread_positions_
 
 # How much of each element every cell receives: (out, in/groups, kernel_count, kernel_size[a]) for
 # every axis a.
@@ -32,11 +33,14 @@ class ElementPositions(nn.Module):
         element_shape: tuple[int, int, int] | None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        initial_spread: str = "normal",
     ) -> None:
         super().__init__()
         rule = get_interpolation(interpolation)
+        check_initial_spread(initial_spread)
         self.kernel_size = kernel_size
         self.interpolation = interpolation
+        self.initial_spread = initial_spread
         shape = None if element_shape is None else (len(kernel_size), *element_shape)
         for name, present in (("positions", True), ("sigma", rule.has_sigma)):
             tensor = torch.empty(shape, device=device, dtype=dtype) if shape and present else None
@@ -48,7 +52,7 @@ class ElementPositions(nn.Module):
     def reset_positions(self) -> None:
         """Draw positions anew and set sigma to its initial value."""
         if self.positions is not None:
-            spread_positions_(self.positions, self.kernel_size)
+            spread_positions_(self.positions, self.kernel_size, self.initial_spread)
         if self.sigma is not None:
             nn.init.constant_(self.sigma, get_interpolation(self.interpolation).initial_sigma)
 

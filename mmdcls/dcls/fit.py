@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .interpolation import get_interpolation
 from .kernel import element_shares, kernel_from_shares
-from .positions import spread_positions_
+from .spreads import spread_positions_
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class DclsNd(ElementPositions):
 
     kernel_count: number of elements of every (out, in/groups) slice of the kernel.
     interpolation: a row of `mmdcls.dcls.INTERPOLATIONS`.
+    initial_spread: where elements start, a row of `mmdcls.dcls.INITIAL_SPREADS`.
     share_positions: the layer owns no positions; whoever owns them hands their shares, from
         `ElementPositions.shares()`, to forward, kernel and to_conv.
 
@@ -56,6 +57,7 @@ class DclsNd(ElementPositions):
         *,
         kernel_count: int,
         interpolation: str = "bilinear",
+        initial_spread: str = "normal",
         share_positions: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -75,7 +77,8 @@ class DclsNd(ElementPositions):
         check_flag("share_positions", share_positions)
         check_choice("padding_mode", padding_mode, PADDING_MODES)
         shape = (out_channels, in_channels // groups, kernel_count)
-        super().__init__(size, interpolation, None if share_positions else shape, device, dtype)
+        owned = None if share_positions else shape
+        super().__init__(size, interpolation, owned, device, dtype, initial_spread)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_count = kernel_count
         self.stride, self.padding, self.dilation = geometry
@@ -225,7 +228,9 @@ class DclsNd(ElementPositions):
             f"interpolation={self.interpolation!r}, groups={self.groups}, "
             f"bias={self.bias is not None}, padding_mode={self.padding_mode!r}"
         )
-        return text + (", shared positions" if self.positions is None else "")
+        if self.positions is None:
+            return f"{text}, shared positions"
+        return f"{text}, initial_spread={self.initial_spread!r}"
 
 
 class Dcls1d(DclsNd):

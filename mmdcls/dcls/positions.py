@@ -1,10 +1,7 @@
-"""Where elements may stand, and where they start."""
+"""Where elements may stand."""
 
 import torch
 from torch import Tensor
-
-# arXiv 2112.03740 and its code: positions start as N(0, 0.5), close to the kernel's centre.
-INITIAL_SPREAD = 0.5
 
 
 def position_limits(size: int) -> tuple[int, int]:
@@ -24,12 +21,6 @@ def clamp_positions_(positions: Tensor, kernel_size: tuple[int, ...]) -> Tensor:
     for row, size in zip(positions, kernel_size, strict=True):
         row.clamp_(*position_limits(size))
     return positions
-
-
-@torch.no_grad()
-def spread_positions_(positions: Tensor, kernel_size: tuple[int, ...]) -> Tensor:
-    """Draw initial positions, in place: N(0, 0.5) around the centre, clamped to the kernel."""
-    return clamp_positions_(positions.normal_(0, INITIAL_SPREAD), kernel_size)
 
 
 def repulsion(positions: Tensor) -> Tensor:

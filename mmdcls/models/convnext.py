@@ -70,7 +70,12 @@ class Stage(ElementPositions):
     ) -> None:
         conv = blocks[0].dwconv
         shape = tuple(conv.weight.shape)
-        super().__init__(conv.kernel_size, conv.interpolation, shape if share_positions else None)
+        super().__init__(
+            conv.kernel_size,
+            conv.interpolation,
+            shape if share_positions else None,
+            initial_spread=conv.initial_spread,
+        )
         self.depth = len(blocks)
         self.with_cp = with_cp
         for index, block in enumerate(blocks):
@@ -110,6 +115,7 @@ class DclsConvNeXt(BaseModule):
         place of the map, and vectors (N, channels) are returned.
     frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages.
     with_cp: recompute activations in the backward pass, to save memory.
+    initial_spread: where elements start, a row of `mmdcls.dcls.INITIAL_SPREADS`.
 
     Returns a tuple of maps at strides 4, 8, 16, 32, contiguous in NCHW whatever runs inside:
     mmcv's roi_align on CPU reads other formats wrongly.
@@ -129,6 +135,7 @@ class DclsConvNeXt(BaseModule):
         gap_before_final_norm: bool = False,
         frozen_stages: int = -1,
         with_cp: bool = False,
+        initial_spread: str = "normal",
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         check_init_cfg(init_cfg)
@@ -166,6 +173,7 @@ class DclsConvNeXt(BaseModule):
                 groups=width,
                 kernel_count=kernel_count,
                 interpolation=interpolation,
+                initial_spread=initial_spread,
                 share_positions=share_positions,
             )
             return Block(dwconv, rates.pop(0), scale)

@@ -8,6 +8,7 @@ from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, DclsNd
 from mmdcls.dcls.arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
 from mmdcls.dcls.geometry import PADDING_MODES, check_channels, checked_geometry
 from mmdcls.dcls.interpolation import get_interpolation
+from mmdcls.dcls.spreads import check_initial_spread
 from mmdcls.registry import MODELS
 
 
@@ -24,6 +25,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         where_kernel_size: int | None = None,
         dcls_kernel_size: int | None = None,
         interpolation: str = "bilinear",
+        initial_spread: str = "normal",
         share_positions: bool = False,
         **others,
     ) -> nn.Module:
@@ -41,6 +43,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         asked = per_axis("kernel_size", kernel_size, layer.axes, least=1)
         check_whole("kernel_count", kernel_count, least=1, most=LARGEST)
         get_interpolation(interpolation)
+        check_initial_spread(initial_spread)
         if share_positions is not False:
             raise ValueError(
                 f"share_positions={share_positions!r} is refused: no module of the network could "
@@ -70,6 +73,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
             padding,
             kernel_count=kernel_count,
             interpolation=interpolation,
+            initial_spread=initial_spread,
             **others,
         )
 

@@ -14,12 +14,11 @@ from torch.utils._pytree import tree_leaves
 
 from helpers.cases import LAYERS, PLACES
 from mmdcls.dcls import INTERPOLATIONS, DclsNd, merged, position_limits
-from mmdcls.dcls.positions import INITIAL_SPREAD
 
 # axes: kernel size, elements, side of the map
 SIZES = {1: (63, 9, 16), 2: (23, 26, 6), 3: (13, 12, 4)}
 SPREADS = {
-    "as a new layer": lambda shape, low, high: torch.randn(shape) * INITIAL_SPREAD,
+    "as a new layer": lambda shape, low, high: torch.randn(shape) * 0.5,
     "off the grid": PLACES["off the grid"],
     "outside": PLACES["outside"],
 }
