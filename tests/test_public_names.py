@@ -22,6 +22,7 @@ REGISTERED = {
         "ExactResume",
         "KeepPredictions",
         "PositionHealth",
+        "PositionTravel",
         "Repulsion",
         "RoundPositions",
         "StopOnNonFinite",
@@ -33,6 +34,7 @@ REGISTERED = {
     "weight initializer": {"Pretrained"},
 }
 LAYER_NAMES = {
+    "INITIAL_SPREADS",
     "Dcls1d",
     "Dcls2d",
     "Dcls3d",

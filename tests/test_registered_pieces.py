@@ -15,7 +15,7 @@ from torch import nn
 
 from helpers.tiny import Tiny, batch
 from mmdcls import registry
-from mmdcls.dcls import INTERPOLATIONS, DclsNd
+from mmdcls.dcls import INITIAL_SPREADS, INTERPOLATIONS, DclsNd
 
 EXAMPLES = 150
 # Beyond this, a model is not worth its time here; it has been built without memory.
@@ -141,6 +141,7 @@ CONVOLUTION = Piece(
         where_kernel_size=st.one_of(st.none(), WHOLE),
         dcls_kernel_size=st.one_of(st.none(), WHOLE),
         interpolation=NAME,
+        initial_spread=st.sampled_from(tuple(INITIAL_SPREADS)),
         share_positions=st.just(False),
     ),
     convolve,
@@ -181,6 +182,7 @@ PIECES = {
             kernel_size=WHOLE,
             kernel_count=WHOLE,
             interpolation=NAME,
+            initial_spread=st.sampled_from(tuple(INITIAL_SPREADS)),
             share_positions=FLAG,
             drop_path_rate=st.floats(0, 0.9),
             layer_scale_init_value=RATE,
@@ -256,6 +258,8 @@ PIECES = {
         ),
         train,
     ),
+    # Has no options; what it computes is tested where the schedules are.
+    "PositionTravel": Piece({}, {}, ignore),
     "Pretrained": Piece(
         dict(checkpoint="nowhere.pth"),
         dict(
@@ -282,6 +286,7 @@ PIECES = {
                     decay_type=mostly(st.just("stage_wise")),
                     num_layers=mostly(WHOLE),
                     position_lr_mult=mostly(RATE),
+                    position_travel=mostly(RATE),
                     custom_keys=mostly(CUSTOM_KEYS),
                     typo=RATE,
                 ),

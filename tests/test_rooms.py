@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "engine": {*COMMON, "dcls"},
     "data": {*COMMON},
     "deploy": {*COMMON, "dcls", "checkpoint", "data"},
-    "running": {*COMMON, "dcls", "models", "checkpoint", "data"},
+    "running": {*COMMON, "dcls", "models", "engine", "checkpoint", "data"},
     "commands": {*COMMON, "checkpoint", "data", "deploy", "installation", "running"},
     # The package itself: loading checkpoints safely needs nothing but an import.
     "": {"checkpoint"},

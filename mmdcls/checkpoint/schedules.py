@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import signature
 
-from mmengine.optim import ConstantParamScheduler, _ParamScheduler
+from mmengine.optim import ConstantParamScheduler, OneCycleParamScheduler, _ParamScheduler
 from mmengine.runner import Runner
 
 # Arguments of schedulers that change while they run, or change nothing.
@@ -79,6 +79,19 @@ def warn_of_early_end(runner: Runner, is_resumed: bool) -> None:
         runner.logger.warning(
             f"{type(last).__name__} ends at {unit} {last.end}, and training at {length}: from then "
             f"on the rate {rate}; {advice}."
+        )
+
+
+def warn_of_equal_rates(runner: Runner) -> None:
+    """Where OneCycleLR gives all parameters one rate, and the config asks for different ones."""
+    wrapper = runner.cfg.get("optim_wrapper") or {}
+    asked = sorted(set(wrapper.get("paramwise_cfg") or ()) - {"position_travel"})
+    cycles = [one for group in groups(runner.param_schedulers) for one in group]
+    if asked and any(isinstance(one, OneCycleParamScheduler) for one in cycles):
+        runner.logger.warning(
+            f"OneCycleLR trains all parameters at one rate, whatever paramwise_cfg says of rates "
+            f"by {', '.join(asked)}: take another scheduler, or leave these out. (position_travel "
+            f"works with it.)"
         )
 
 

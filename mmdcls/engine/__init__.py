@@ -4,6 +4,7 @@ from .anneal_sigma import AnnealSigma
 from .clamp_positions import ClampPositions
 from .param_groups import DclsOptimWrapperConstructor
 from .position_health import PositionHealth
+from .position_travel import PositionTravel
 from .repulsion import Repulsion
 from .round_positions import RoundPositions
 
@@ -12,6 +13,7 @@ __all__ = [
     "ClampPositions",
     "DclsOptimWrapperConstructor",
     "PositionHealth",
+    "PositionTravel",
     "Repulsion",
     "RoundPositions",
 ]

@@ -3,7 +3,7 @@
 import logging
 
 from mmengine.logging import print_log
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
@@ -12,8 +12,17 @@ from mmdcls.dcls.arguments import check_choice, check_number, check_whole
 from mmdcls.registry import OPTIM_WRAPPER_CONSTRUCTORS, check_type
 from mmdcls.wrapping import without_wrappers
 
+from .position_travel import refuse_unsettled
+
 DECAY_TYPES = ("layer_wise", "stage_wise")
-OPTIONS = ("decay_rate", "decay_type", "num_layers", "position_lr_mult", "custom_keys")
+OPTIONS = (
+    "decay_rate",
+    "decay_type",
+    "num_layers",
+    "position_lr_mult",
+    "position_travel",
+    "custom_keys",
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -28,6 +37,9 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     num_layers: the number of layers, where it shall not be the backbone's own.
     position_lr_mult: multiplies the rate of positions and sigma. Default 1, in effect what the
         published models for dense prediction were trained with; the method's value is 5.
+    position_travel: in place of it, how far a position can travel in the whole training, in radii
+        of its kernel (half of the longest side): its rate, and that of sigma, follows from the
+        schedule (`PositionTravel`), whatever lr and decay_rate are. Under Adam and its kin only.
     custom_keys: as in mmengine; the longest key that is part of a parameter's name multiplies its
         rate by lr_mult and decides its weight decay by decay_mult. Nothing else is taken.
 
@@ -56,10 +68,26 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         check_choice("decay_type", self.decay_type, DECAY_TYPES)
         self.position_lr_mult = options.get("position_lr_mult", 1.0)
         check_multiplier("position_lr_mult", self.position_lr_mult)
+        self.position_travel = options.get("position_travel")
+        if self.position_travel is not None:
+            within = "above 0 and at most 1e9, in kernel radii"
+            check_number("position_travel", self.position_travel, within, lambda v: 0 < v <= 1e9)
+            if "position_lr_mult" in options:
+                raise ValueError(
+                    f"paramwise_cfg has position_lr_mult={self.position_lr_mult!r} and "
+                    f"position_travel={self.position_travel!r}: both say how fast positions learn, "
+                    f"leave one out"
+                )
         self.num_layers = options.get("num_layers")
         if self.num_layers is not None:
             check_whole("num_layers", self.num_layers, least=1)
         check_custom_keys(options.get("custom_keys", {}), self.base_wd)
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        wrapper = super().__call__(model)
+        if self.position_travel is not None:
+            wrapper.optimizer.register_step_pre_hook(refuse_unsettled)
+        return wrapper
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
         """Append one group for each combination of rate and weight decay, and log a table."""
@@ -73,14 +101,14 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"decay_rate={self.decay_rate} needs a backbone with get_layer_depth, such as "
                 f"mmdcls.DclsConvNeXt, and {type(module).__name__} has none; use decay_rate=1"
             )
-        elements = {
-            id(parameter): parameter
+        owners = {
+            id(parameter): child
             for child in module.modules()
             if isinstance(child, ElementPositions)
             for parameter in (child.positions, child.sigma)
             if parameter is not None
         }
-        if any(parameter.ndim == 1 for parameter in elements.values()):
+        if any(parameter.ndim == 1 for parameter in module.parameters() if id(parameter) in owners):
             raise ValueError(
                 "the parameters are cut into pieces without shape, so that weight decay cannot be "
                 "decided by shape; use strategy=dict(type='mmdcls.FSDPStrategy')"
@@ -92,17 +120,22 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 continue
             name = without_wrappers(name)
             unused -= {key for key in unused if key in name}
-            is_element = id(parameter) in elements
+            owner = owners.get(id(parameter))
             layer, rate = self._layer_rate(name, backbones)
-            if is_element:
-                rate *= self.position_lr_mult
-            decay = 0.0 if is_element or parameter.ndim <= 1 else 1.0
-            label = "positions" if is_element else "decay" if decay else "no_decay"
             key, custom = self._custom(name)
-            rate *= custom.get("lr_mult", 1.0)
+            travel = self._travel(owner) * custom.get("lr_mult", 1.0)
+            decay = 0.0 if owner or parameter.ndim <= 1 else 1.0
+            label = "positions" if owner else "decay" if decay else "no_decay"
+            if travel:
+                layer, rate = "", 1.0
+                label = f"positions_{'x'.join(map(str, owner.kernel_size))}"
+            else:
+                rate *= custom.get("lr_mult", 1.0) * (self.position_lr_mult if owner else 1.0)
             decay = custom.get("decay_mult", decay)
             group_name = ".".join(filter(None, (layer, label, key)))
             group = dict(params=[], lr=self.base_lr * rate, group_name=group_name)
+            if travel:
+                group["position_travel"] = travel
             if self.base_wd is not None:
                 group["weight_decay"] = self.base_wd * decay
             groups.setdefault(group_name, group)["params"].append(parameter)
@@ -115,6 +148,12 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 logger="current",
                 level=logging.WARNING,
             )
+
+    def _travel(self, owner: ElementPositions | None) -> float:
+        """In cells; 0 where positions learn at a multiple of the rate, as sigma does then."""
+        if owner is None or self.position_travel is None:
+            return 0.0
+        return self.position_travel * (max(owner.kernel_size) - 1) / 2
 
     def _layer_rate(self, name: str, backbones: dict[str, nn.Module]) -> tuple[str, float]:
         if self.decay_rate == 1:
@@ -153,7 +192,8 @@ def check_optimizer(optim_wrapper_cfg: object) -> None:
 
 
 def check_multiplier(name: str, value: object) -> None:
-    check_number(name, value, "at least 0", lambda value: value >= 0)
+    # Beyond, products of several overflow in float32.
+    check_number(name, value, "at least 0 and at most 1e9", lambda value: 0 <= value <= 1e9)
 
 
 def check_custom_keys(custom_keys: object, base_wd: float | None) -> None:

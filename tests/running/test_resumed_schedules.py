@@ -10,7 +10,11 @@ from torch import nn
 
 from helpers.provocations import expect
 from helpers.training import training
-from mmdcls.checkpoint.schedules import warn_of_early_end, warn_of_kept_schedule
+from mmdcls.checkpoint.schedules import (
+    warn_of_early_end,
+    warn_of_equal_rates,
+    warn_of_kept_schedule,
+)
 from mmdcls.running.hooks import CheckInputs
 from mmdcls.running.runner import build_runner
 
@@ -119,6 +123,31 @@ def test_a_schedule_that_ends_before_training_is_said(given, words, is_resumed, 
     assert len(said) == bool(words)
     for sentence in said:
         expect((*words, advice), sentence)
+
+
+CYCLE = dict(type="OneCycleLR", eta_max=1, total_steps=4)
+
+
+@pytest.mark.parametrize(
+    ("given", "rule", "is_said"),
+    [
+        (CYCLE, dict(position_lr_mult=5.0, decay_rate=0.9), True),
+        (CYCLE, dict(position_travel=1.0), False),
+        (CYCLE, None, False),
+        (dict(type="PolyLR", end=4), dict(position_lr_mult=5.0), False),
+    ],
+)
+def test_a_schedule_that_gives_all_one_rate_is_said(given, rule, is_said):
+    said = []
+    runner = SimpleNamespace(
+        param_schedulers=[scheduler(**given)],
+        logger=SimpleNamespace(warning=said.append),
+        cfg=dict(optim_wrapper=dict(paramwise_cfg=rule)),
+    )
+    warn_of_equal_rates(runner)
+    assert len(said) == is_said
+    for sentence in said:
+        expect(("OneCycleLR", "decay_rate, position_lr_mult", "position_travel"), sentence)
 
 
 @pytest.fixture

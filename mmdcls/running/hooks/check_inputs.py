@@ -4,7 +4,11 @@ from mmengine.runner import Runner
 from mmdcls.checkpoint.fitting import is_stranger, misfits_of, refusal, weights_of
 from mmdcls.checkpoint.load import is_foreign, weights_for
 from mmdcls.checkpoint.resuming import KEY, check_optimizer, fault_of_layers, layers_of
-from mmdcls.checkpoint.schedules import warn_of_early_end, warn_of_kept_schedule
+from mmdcls.checkpoint.schedules import (
+    warn_of_early_end,
+    warn_of_equal_rates,
+    warn_of_kept_schedule,
+)
 from mmdcls.data.labels import (
     SeenLabels,
     all_are_ignored,
@@ -97,6 +101,7 @@ class CheckInputs(Hook):
             )
         else:
             warn_of_early_end(runner, bool(runner.cfg.get("resume")))
+            warn_of_equal_rates(runner)
 
     def before_val(self, runner: Runner) -> None:
         if self.incomplete:

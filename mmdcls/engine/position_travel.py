@@ -1,0 +1,162 @@
+"""The rate with which positions can travel a given way in a given training."""
+
+import copy
+import math
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, ReduceOnPlateauParamScheduler, _ParamScheduler
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from torch.optim import Optimizer
+
+from mmdcls.errors import InputError
+from mmdcls.registry import HOOKS
+
+# Of these a step is at most about as long as the rate, and as long where gradients keep their sign.
+BOUNDED = ("Adam", "AdamW", "Adamax", "NAdam", "Lion")
+# What OneCycleLR keeps in a group of its own, beside the rate and the initial one.
+RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+
+
+@HOOKS.register_module()
+class PositionTravel(Hook):
+    """Give positions the rate that `paramwise_cfg.position_travel` asks for.
+
+    `DclsOptimWrapperConstructor` knows the way, in cells, and not the schedule; this does, before
+    the first iteration, from the schedulers, the number of iterations and how many of them end in a
+    step of the optimiser. A resumed training has the rates of its checkpoint. tools/train.py brings
+    this hook; other programs need it in custom_hooks.
+
+    Raises InputError where a step of the optimiser is not bounded by its rate, or where the
+    schedule depends on more than the iteration.
+    """
+
+    # Before whatever reads the rates, and as every before_run before a checkpoint is resumed.
+    priority = "VERY_HIGH"
+
+    def before_run(self, runner: Runner) -> None:
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            return
+        optimizer = runner.optim_wrapper.optimizer
+        unsettled = [group for group in optimizer.param_groups if is_unsettled(group)]
+        if not unsettled:
+            return
+        check_bounded(optimizer)
+        schedulers = [s for s in runner.param_schedulers or () if s.param_name == "lr"]
+        check_known(schedulers)
+        steps = Steps(runner.train_loop, runner.optim_wrapper._accumulative_counts)
+        for group in unsettled:
+            settle(group, optimizer.param_groups.index(group), schedulers, steps)
+            runner.logger.info(
+                f"{group['group_name']}: rate {group['initial_lr']:.3g}, with which a position can "
+                f"travel {group['position_travel']:.3g} cells in {runner.max_iters} iterations"
+            )
+
+
+class Steps:
+    """The iterations of a training loop: which of them step the optimiser and the schedulers."""
+
+    def __init__(self, loop: BaseLoop, accumulative_counts: int) -> None:
+        self.iterations = loop.max_iters
+        # The epoch of a loop by iterations ends with the training.
+        by_iterations = isinstance(loop, IterBasedTrainLoop)
+        self.epoch = self.iterations if by_iterations else len(loop.dataloader)
+        self.accumulative_counts = accumulative_counts
+
+    def optimizer_steps(self, done: int) -> bool:
+        return done % self.accumulative_counts == 0 or done == self.iterations
+
+    def schedulers_step(self, done: int, by_epoch: bool) -> bool:
+        return not by_epoch or done % self.epoch == 0
+
+
+def is_unsettled(group: dict) -> bool:
+    return "position_travel" in group and not group.get("travel_is_settled")
+
+
+def refuse_unsettled(optimizer: Optimizer, arguments: tuple, options: dict) -> None:
+    """As a hook of the optimiser's steps: no training with a rate that nobody has set."""
+    if any(map(is_unsettled, optimizer.param_groups)):
+        raise InputError(
+            "paramwise_cfg.position_travel needs to know the schedule: train by mmdcls's "
+            "tools/train.py, or add custom_hooks=[dict(type='mmdcls.PositionTravel')]"
+        )
+
+
+def check_bounded(optimizer: Optimizer) -> None:
+    kind = type(optimizer).__name__
+    if kind not in BOUNDED:
+        raise InputError(
+            f"paramwise_cfg.position_travel needs an optimizer whose steps are as long as its rate "
+            f"({', '.join(BOUNDED)}), and with {kind} they depend on the gradient: take one of "
+            f"these, or position_lr_mult"
+        )
+
+
+def check_known(schedulers: Sequence[_ParamScheduler]) -> None:
+    for scheduler in schedulers:
+        if isinstance(scheduler, ReduceOnPlateauParamScheduler):
+            raise InputError(
+                f"paramwise_cfg.position_travel needs a schedule that is known before training, "
+                f"and {type(scheduler).__name__} follows the figures of validation: take another "
+                f"scheduler, or position_lr_mult"
+            )
+
+
+def settle(group: dict, index: int, schedulers: Sequence[_ParamScheduler], steps: Steps) -> None:
+    """Set the rates of a group, and what its schedulers know of them.
+
+    Every schedule of mmengine multiplies the initial rate and adds what does not depend on it
+    (eta_min), so that the way is a constant plus a factor times the initial rate.
+    """
+    wanted = group["position_travel"]
+    once, twice = (trained(scaled(group, factor), index, schedulers, steps)[0] for factor in (1, 2))
+    least = 2 * once - twice
+    factor = (wanted - least) / (once - least) if once > least else 0.0
+    if factor <= 0:
+        raise InputError(
+            f"paramwise_cfg.position_travel asks for a way of {wanted:.3g} cells, and the schedule "
+            f"makes it at least {least:.3g} whatever the rate: lower its eta_min, or ask for more"
+        )
+    rates = scaled(group, factor)
+    way, start = trained(rates, index, schedulers, steps)
+    if not math.isclose(way, wanted, rel_tol=1e-6):
+        names = ", ".join(type(scheduler).__name__ for scheduler in schedulers)
+        raise InputError(
+            f"paramwise_cfg.position_travel cannot tell how far positions travel with {names}: "
+            f"its rates do not follow the initial rate; take position_lr_mult"
+        )
+    group.update(rates, lr=start, initial_lr=rates["lr"], travel_is_settled=True)
+    for scheduler in schedulers:
+        scheduler.base_values[index] *= factor
+
+
+def scaled(group: dict, factor: float) -> dict:
+    """The rates of a group, as before the schedulers began, with another initial rate."""
+    rates = {name: group[name] * factor for name in RATES if name in group}
+    return rates | dict(lr=rates.get("initial_lr", rates["lr"]))
+
+
+def trained(
+    rates: dict, index: int, schedulers: Sequence[_ParamScheduler], steps: Steps
+) -> tuple[float, float]:
+    """The sum of the rates of all steps of a training, and the first rate."""
+    group = dict(rates)
+    counted = SimpleNamespace(_with_counter=True)
+    optimizer = SimpleNamespace(param_groups=[group], step=counted, _global_step=0)
+    played = []
+    for scheduler in schedulers:
+        copied = copy.copy(scheduler)
+        copied.optimizer, copied.base_values = optimizer, [rates["lr"]]
+        copied.last_step = copied._global_step = -1
+        copied.step()
+        played.append(copied)
+    way, start = 0.0, group["lr"]
+    for done in range(1, steps.iterations + 1):
+        if steps.optimizer_steps(done):
+            way += group["lr"]
+        for scheduler in played:
+            if steps.schedulers_step(done, scheduler.by_epoch):
+                scheduler.step()
+    return way, start

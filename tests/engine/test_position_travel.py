@@ -1,0 +1,249 @@
+"""With `position_travel`, positions that are pulled one way end where was promised."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from torch import Tensor
+
+from helpers.training import training
+from mmdcls.dcls import ElementPositions
+from mmdcls.engine import PositionTravel
+from mmdcls.engine.position_travel import BOUNDED
+from mmdcls.errors import InputError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RADIUS = 50
+LR = 1e-2
+
+
+@MODELS.register_module()
+class Pulled(BaseModel):
+    """Wants every position further up, whatever it has."""
+
+    def __init__(self, sizes: dict) -> None:
+        super().__init__()
+        for name, size in sizes.items():
+            self.add_module(name, ElementPositions(size, "gaussian", (1, 1, 2)))
+        self.other = torch.nn.Linear(2, 2)
+
+    def forward(self, inputs: list[Tensor], mode: str = "loss") -> dict[str, Tensor]:
+        pulled = [parameter.sum() for parameter in self.parameters()]
+        return dict(loss=-torch.stack(pulled).sum())
+
+
+def config(tmp_path, schedulers=(), loop=None, hooks=None, sizes=None, optimizer="AdamW", **rule):
+    paramwise = dict(rule.pop("paramwise", dict(position_travel=0.5)))
+    cfg = training(tmp_path, [dict(type="mmdcls.PositionTravel")] if hooks is None else hooks)
+    cfg.model = dict(type="Pulled", sizes=sizes or dict(a=(2 * RADIUS + 1, 7)))
+    cfg.train_cfg = loop or dict(type="IterBasedTrainLoop", max_iters=300)
+    if "max_epochs" in cfg.train_cfg:
+        cfg.train_dataloader.sampler = dict(type="DefaultSampler", shuffle=True)
+    cfg.param_scheduler = list(schedulers)
+    cfg.optim_wrapper = dict(
+        optimizer=dict(type=optimizer, lr=LR, weight_decay=0.05),
+        constructor="mmdcls.DclsOptimWrapperConstructor",
+        paramwise_cfg=paramwise,
+        **rule,
+    )
+    cfg.default_hooks = dict(checkpoint=None, logger=None)
+    return cfg
+
+
+def way(cfg) -> dict[str, float]:
+    """How far the positions of each owner went, in cells."""
+    runner = Runner.from_cfg(cfg)
+    start = {n: p.detach().clone() for n, p in runner.model.named_parameters()}
+    runner.train()
+    ways = {n: p.detach() - start[n] for n, p in runner.model.named_parameters()}
+    for name, found in ways.items():
+        if name.endswith(("positions", "sigma")):
+            torch.testing.assert_close(found, found.mean().expand_as(found), rtol=1e-3, atol=1e-4)
+    return {n.removesuffix(".positions"): w.mean().item() for n, w in ways.items() if "posi" in n}
+
+
+BY_ITERATION = partial(dict, by_epoch=False)
+SCHEDULES = {
+    "constant": [],
+    "warm-up and cosine": [
+        BY_ITERATION(type="LinearLR", start_factor=1e-3, end=60),
+        BY_ITERATION(type="CosineAnnealingLR", begin=60, end=300, eta_min=1e-5),
+    ],
+    "cosine with a floor relative to the rate": [
+        BY_ITERATION(type="CosineAnnealingLR", end=200, eta_min_ratio=0.1)
+    ],
+    "poly": [BY_ITERATION(type="PolyLR", power=0.9, end=300, eta_min=1e-4)],
+    "steps": [BY_ITERATION(type="MultiStepLR", milestones=[100, 250], gamma=0.1)],
+    "exponential": [BY_ITERATION(type="ExponentialLR", gamma=0.98)],
+    "restarts": [
+        BY_ITERATION(
+            type="CosineRestartLR", periods=[100, 200], restart_weights=[1, 0.5], eta_min=0
+        )
+    ],
+    "one cycle": [BY_ITERATION(type="OneCycleLR", eta_max=0.1, total_steps=300)],
+    "momentum, which is no rate": [BY_ITERATION(type="CosineAnnealingMomentum", end=300)],
+}
+EPOCHS = dict(type="EpochBasedTrainLoop", max_epochs=75)
+BY_EPOCH = {
+    "steps": [dict(type="MultiStepLR", milestones=[50, 70], by_epoch=True)],
+    "warm-up by iteration": [
+        BY_ITERATION(type="LinearLR", start_factor=0.01, end=30),
+        dict(type="StepLR", step_size=20, by_epoch=True),
+    ],
+    "converted to iterations": [
+        dict(type="LinearLR", start_factor=0.01, end=10, convert_to_iter_based=True),
+        dict(type="CosineAnnealingLR", begin=10, end=75, T_max=65, convert_to_iter_based=True),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_by_iteration(tmp_path, name):
+    assert way(config(tmp_path, SCHEDULES[name]))["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+@pytest.mark.parametrize("name", BY_EPOCH)
+def test_by_epoch(tmp_path, name):
+    cfg = config(tmp_path, BY_EPOCH[name], dict(EPOCHS))
+    assert way(cfg)["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+@pytest.mark.parametrize("optimizer", [name for name in BOUNDED if hasattr(torch.optim, name)])
+def test_under_every_optimizer_of_the_table(tmp_path, optimizer):
+    cfg = config(tmp_path, SCHEDULES["warm-up and cosine"], optimizer=optimizer)
+    assert way(cfg)["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+def test_where_gradients_are_accumulated(tmp_path):
+    cfg = config(tmp_path, SCHEDULES["poly"], accumulative_counts=7)
+    assert way(cfg)["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+def test_where_gradients_are_clipped_and_rates_are_scaled_with_the_batch(tmp_path):
+    cfg = config(tmp_path, SCHEDULES["poly"], clip_grad=dict(max_norm=0.01))
+    cfg.auto_scale_lr = dict(enable=True, base_batch_size=16)
+    assert way(cfg)["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+def test_every_kernel_has_its_own_radius_and_custom_keys_multiply(tmp_path):
+    paramwise = dict(position_travel=0.25, custom_keys={"slow": dict(lr_mult=0.1)})
+    sizes = dict(a=(21, 21), even=(5, 40), slow=(21, 21), cell=(1, 1))
+    found = way(config(tmp_path, SCHEDULES["poly"], sizes=sizes, paramwise=paramwise))
+    alone = found.pop("cell")
+    assert found == pytest.approx(dict(a=2.5, even=19.5 / 4, slow=0.25), rel=0.02)
+    # Nothing can move there; it learns as everything else.
+    assert 0 < alone < 300 * LR
+
+
+def recipes():
+    """The schedules of our configs, each once."""
+    found = {}
+    for path in sorted(CONFIGS.glob("[!_]*/*.py")):
+        cfg = Config.fromfile(path)
+        schedule = dict(schedulers=cfg.param_scheduler, loop=dict(cfg.train_cfg))
+        found.setdefault(repr(schedule), (path.stem, schedule))
+    return dict(found.values())
+
+
+RECIPES = recipes()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_by_the_schedules_of_our_configs(tmp_path, name):
+    schedulers, loop = RECIPES[name].values()
+    loop = {k: v for k, v in loop.items() if "interval" not in k and k != "val_begin"}
+    # Of trainings by iteration every 400th; an epoch has four here.
+    shorter = max(loop.get("max_iters", 0) // 400, 1)
+    if "max_iters" in loop:
+        loop = dict(type="IterBasedTrainLoop", max_iters=loop["max_iters"] // shorter)
+    else:
+        loop["type"] = "EpochBasedTrainLoop"
+    short = []
+    for scheduler in schedulers:
+        scheduler = dict(scheduler)
+        if not scheduler.get("by_epoch", True):
+            for key, least in dict(begin=0, end=1).items():
+                if key in scheduler:
+                    scheduler[key] = max(scheduler[key] // shorter, least)
+        short.append(scheduler)
+    cfg = config(tmp_path, short, loop)
+    assert way(cfg)["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+def test_every_kind_of_loop_is_among_them():
+    kinds = {"max_epochs" in recipe["loop"] for recipe in RECIPES.values()}
+    assert kinds == {True, False}
+
+
+@pytest.mark.parametrize("name", ["warm-up and cosine", "poly"])
+def test_a_resumed_training_goes_on_with_the_same_rates(tmp_path, name):
+    rates = []
+
+    def train(folder, iterations, resumed=None):
+        cfg = config(folder, SCHEDULES[name])
+        cfg.default_hooks.checkpoint = dict(type="CheckpointHook", by_epoch=False, interval=150)
+        if resumed:
+            cfg.resume, cfg.load_from = True, str(resumed / "iter_150.pth")
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        rates.append(runner.optim_wrapper.get_lr()["lr"])
+        return torch.load(folder / "iter_300.pth", weights_only=False)
+
+    whole = train(tmp_path / "whole", 300)
+    again = train(tmp_path / "again", 300, tmp_path / "whole")
+    for key, value in whole["state_dict"].items():
+        assert torch.equal(value, again["state_dict"][key]), key
+    assert rates[0] == rates[1]
+
+
+def test_tools_bring_the_hook_and_others_are_told(tmp_path):
+    from mmdcls.running.launch import run
+
+    cfg = config(tmp_path, SCHEDULES["poly"], hooks=[])
+    with pytest.raises(InputError, match="custom_hooks=.*PositionTravel"):
+        Runner.from_cfg(cfg).train()
+    cfg = config(tmp_path, SCHEDULES["poly"], hooks=[])
+    run(cfg, "train")
+
+
+PLATEAU = [dict(type="ReduceOnPlateauLR", monitor="loss", by_epoch=True)]
+FLOOR = [BY_ITERATION(type="CosineAnnealingLR", end=300, eta_min=1.0)]
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (dict(optimizer="SGD"), "with SGD they depend on the gradient"),
+        (dict(schedulers=PLATEAU), "follows the figures of validation"),
+        (dict(schedulers=FLOOR), "at least .* cells|makes it at least"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_cannot_be_computed_is_refused(tmp_path, options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Runner.from_cfg(config(tmp_path, **options)).train()
+
+
+@pytest.mark.parametrize(
+    "paramwise, sentence",
+    [
+        (dict(position_travel=0), "position_travel=0 must be a number, above 0"),
+        (dict(position_travel="far"), "position_travel='far' must be a number"),
+        (dict(position_travel=1.0, position_lr_mult=5.0), "leave one out"),
+    ],
+    ids=str,
+)
+def test_bad_options_are_refused(tmp_path, paramwise, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Runner.from_cfg(config(tmp_path, paramwise=paramwise)).train()
+
+
+def test_validation_and_test_need_no_travel(tmp_path):
+    runner = Runner.from_cfg(config(tmp_path))
+    PositionTravel().before_run(runner)
+    assert isinstance(runner.optim_wrapper, dict)
