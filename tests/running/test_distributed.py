@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from helpers import distributed_cases as cases
-from helpers.processes import finish, free_port, start
+from helpers.processes import finish, free_port, start, succeed
 from mmdcls.engine import Repulsion
 from mmdcls.errors import InputError
 from mmdcls.running import launch
@@ -74,9 +74,7 @@ def two(config) -> Path:
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
     port = f"--master-port={free_port()}"
     module = ("-m", "helpers.distributed_cases")
-    process = start(*torchrun, port, *module, config, folder, *cases.CASES)
-    output = finish(process)
-    assert process.returncode == 0, output[-5000:]
+    succeed(start(*torchrun, port, *module, config, folder, *cases.CASES))
     return folder
 
 
@@ -176,8 +174,7 @@ def test_two_machines_train_as_one_process_and_the_first_alone_writes(config, on
         )
         for node in range(2)
     ]
-    outputs = [finish(node) for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)[-5000:]
+    succeed(*nodes)
     assert_same_training(case, weights(one(case)), weights(tmp_path / "0"))
     assert not list((tmp_path / "1").rglob("*.pth"))
 

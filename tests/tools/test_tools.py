@@ -1,10 +1,7 @@
 """tools/train.py and tools/test.py, one each for both tasks, with the flags people know."""
 
 import importlib.util
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from helpers import synthetic
-from helpers.processes import free_port
+from helpers.processes import free_port, start, succeed
 
 pytestmark = pytest.mark.slow
 
@@ -204,16 +201,10 @@ def test_flags_that_the_config_cannot_serve_are_refused(tasks):
 
 
 def test_two_processes_train_and_test_together(tasks, tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     options = ["--work-dir", tmp_path, "--cfg-options"]
 
     def run(script: str, *arguments) -> str:
-        command = [str(ROOT / "tools" / script), *map(str, arguments)]
-        own = {**environment, "PORT": str(free_port())}
-        done = subprocess.run(command, capture_output=True, text=True, env=own)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return succeed(start(ROOT / "tools" / script, *arguments, PORT=str(free_port())))
 
     norms = as_arguments(dict.fromkeys(norm_types(tasks["seg"]), "BN"))
     run("dist_train.sh", tasks["seg"], 2, *options, *norms)
