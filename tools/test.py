@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmdcls.config import sets_of
 from mmdcls.registry import bare_name
 from mmdcls.running.launch import config_parser, load_config, run
+from mmdcls.running.processes import end_process
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -87,3 +88,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    end_process()

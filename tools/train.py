@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmdcls.registry import bare_name
 from mmdcls.running.launch import config_parser, load_config, run
+from mmdcls.running.processes import end_process
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -58,3 +59,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    end_process()

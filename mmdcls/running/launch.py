@@ -17,7 +17,7 @@ from .check_config import check_config
 from .check_layers import check_layers
 from .failures import in_a_sentence, sentence_of
 from .hooks import CheckInputs
-from .processes import leave_processes, rank_of
+from .processes import rank_of
 from .runner import build_runner
 from .traces import Traces
 
@@ -67,7 +67,6 @@ def run(cfg: Config, task: str) -> None:
                 runner.train()
             else:
                 runner.test()
-            leave_processes()
         except Exception as error:
             spoilt = runner is None or (sentence_of(error) and not checks.worked)
             if is_first and spoilt:

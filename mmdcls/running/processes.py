@@ -1,7 +1,10 @@
 """Several processes without a GPU for each: mmengine's own start asks for one."""
 
+import atexit
 import os
 import subprocess
+import sys
+import threading
 
 import torch
 from mmengine.config import Config
@@ -49,15 +52,28 @@ def join_processes_on_cpu(cfg: Config) -> None:
         cfg.strategy = {**strategy, "model_wrapper": wrapper}
 
 
-def leave_processes() -> None:
-    """To be called by all when the work is done.
+def end_process() -> None:
+    """The last call of a program whose work is done; of several processes, each makes it.
 
-    Left to the end of the interpreter, gloo's threads now and then abort a process whose work is
-    complete.
+    By gloo it does not return. gloo's threads let go of tensors after those who waited for them
+    have gone on, even past a barrier; for that they ask for the interpreter's lock, and asking
+    while the interpreter is taken down aborts the process (pytorch/pytorch#190489). Nothing waits
+    for these threads: they live while any model holds the group, and FSDP's are never freed. So
+    all is done that precedes the taking down, and the process is left.
     """
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
+    if not torch.distributed.is_initialized():
+        return
+    # Else a process that is ready sooner breaks the connections of those that still send.
+    torch.distributed.barrier()
+    if torch.distributed.get_backend() != "gloo":
         torch.distributed.destroy_process_group()
+        return
+    # As a process of multiprocessing ends; such a one has no atexit.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def name_processes(launcher: str) -> None:

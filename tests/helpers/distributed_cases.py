@@ -21,7 +21,7 @@ from mmengine.registry import HOOKS, init_default_scope
 
 from helpers.catalogue import CONFIGS, leaf_of
 from helpers.layout import without_yapf
-from mmdcls.running.processes import leave_processes
+from mmdcls.running.processes import end_process
 from mmdcls.running.runner import build_runner
 
 ITERATIONS = 20
@@ -195,4 +195,4 @@ if __name__ == "__main__":
     for case in sys.argv[3:]:
         cfg = case_config(Path(sys.argv[1]), case, Path(sys.argv[2], case), processes=2)
         train(cfg, "pytorch", RESUMED.get(case))
-    leave_processes()
+    end_process()

@@ -196,6 +196,11 @@ def test_when_one_process_fails_all_end_and_its_sentence_is_shown(config, tmp_pa
     assert not list((tmp_path / "work").rglob("*.pth"))
 
 
+def test_a_thread_that_still_lets_go_of_tensors_does_not_abort_the_end():
+    output = succeed(start(sys.executable, "-m", "helpers.slow_to_let_go"))
+    assert output == "sent at the end\n"
+
+
 @pytest.fixture
 def without_gpu(monkeypatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
