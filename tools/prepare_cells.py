@@ -144,16 +144,12 @@ def write_side(root: Path, side: str, recording: np.ndarray) -> None:
     for frame in tqdm(range(recording.shape[1]), desc=side, unit="frame"):
         stain, phase, nuclei, cells = recording[:, frame]
         name = f"frame_{frame:02d}.png"
-        labels = np.zeros((height, width), np.uint8)
         images.append(dict(id=frame, file_name=name, height=height, width=width))
-        for category, instances in ((1, cells), (2, nuclei)):
-            for mask in masks_of(instances):
-                ignored = int(mask.sum()) < LEAST_AREA
-                labels[mask] = IGNORED if ignored else category
-                annotation = annotation_of(mask, category, ignored)
-                annotations.append(dict(id=len(annotations) + 1, image_id=frame, **annotation))
+        for mask, category, ignored in instances_of(nuclei, cells):
+            annotation = annotation_of(mask, category, ignored)
+            annotations.append(dict(id=len(annotations) + 1, image_id=frame, **annotation))
         Image.fromarray(as_rgb(stain, phase)).save(image_folder / name)
-        Image.fromarray(labels).save(label_folder / name)
+        Image.fromarray(label_map(nuclei, cells)).save(label_folder / name)
     categories = [dict(id=id, name=name) for id, name in enumerate(CLASSES) if id]
     content = dict(images=images, annotations=annotations, categories=categories)
     path = root / "annotations" / f"instances_{side}.json"
@@ -180,10 +176,21 @@ def unit_interval(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return ((values.astype(np.float64) - low) / (high - low)).clip(0, 1)
 
 
-def masks_of(instances: np.ndarray) -> Iterator[np.ndarray]:
-    for number in np.unique(instances):
-        if number:
-            yield instances == number
+def instances_of(nuclei: np.ndarray, cells: np.ndarray) -> Iterator[tuple[np.ndarray, int, bool]]:
+    """Mask and class of every instance, cells first, and whether it is ignored as a speck."""
+    for category, instances in ((1, cells), (2, nuclei)):
+        for number in np.unique(instances):
+            if number:
+                mask = instances == number
+                yield mask, category, int(mask.sum()) < LEAST_AREA
+
+
+def label_map(nuclei: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Classes of the pixels, uint8 (H, W); 255 is ignored."""
+    labels = np.zeros(nuclei.shape, np.uint8)
+    for mask, category, ignored in instances_of(nuclei, cells):
+        labels[mask] = IGNORED if ignored else category
+    return labels
 
 
 def annotation_of(mask: np.ndarray, category: int, ignored: bool) -> dict:
