@@ -119,6 +119,8 @@ def check_evaluated_batches(run: Run) -> Iterator[Finding]:
         if split == "train" or size == 1 or not hasattr(run.model, "decode_head"):
             continue
         for _, node in sets_of(run.cfg, split):
+            if not hasattr(class_of(node), "get_data_info"):
+                continue  # not described by files
             steps = [step for step in node.get("pipeline") or () if isinstance(step, dict)]
             resizes = [step for step in steps if bare_name(step["type"]) == "Resize"]
             to_one_size = any("scale" in step and not step.get("keep_ratio") for step in resizes)

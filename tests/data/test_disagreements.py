@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
+from torch.utils.data import TensorDataset
 
 from helpers.provocations import (
     INSTANCES,
@@ -25,6 +26,7 @@ from mmdcls.data.findings import Finding, Run
 
 VALIDATION = "annotations/instances_val2017.json"
 SEG, DET = "model.decode_head", "model.roi_head"
+DATASETS.register_module(module=TensorDataset)
 EPOCHS = dict(_delete_=True, type="EpochBasedTrainLoop", max_epochs=1)
 
 
@@ -359,6 +361,16 @@ FINE = [
     Case(
         "images of one size in a batch of the evaluation",
         every(set_to({"val_dataloader.batch_size": 2, f"{VAL}.pipeline.1.keep_ratio": True})),
+        (),
+    ),
+    Case(
+        "data that have no files",
+        set_to(
+            {
+                "val_dataloader.batch_size": 2,
+                "val_dataloader.dataset": dict(_delete_=True, type="mmengine.TensorDataset"),
+            }
+        ),
         (),
     ),
     Case("padding that is ignored", set_to({"model.data_preprocessor.seg_pad_val": 0}), ()),
