@@ -86,7 +86,7 @@ def test_the_page_has_the_table():
 def test_the_tests_have_the_same_rooms_and_all_their_helpers_in_one():
     tests = Path(__file__).parent
     rooms = {path.relative_to(tests).parts[0] for path in tests.glob("*/**/*.py")}
-    assert rooms <= {*MAY_IMPORT, "helpers", "configs", "tools"}
+    assert rooms <= {*MAY_IMPORT, "helpers", "configs", "projects", "tools"}
     found = {path.relative_to(tests) for path in tests.rglob("*.py")}
     strays = {
         path for path in found if not path.name.startswith("test_") and path.parts[0] != "helpers"
