@@ -2,7 +2,7 @@ from setuptools import find_packages, setup
 
 # mmcv and mmseg import these without declaring them.
 UNDECLARED = ["ftfy", "regex", "setuptools<82"]
-TOOLS = ["matplotlib", "pycocotools", "safetensors", "tqdm", "tifffile"]
+TOOLS = ["matplotlib", "pycocotools", "safetensors", "scipy", "tqdm", "tifffile"]
 DEPLOY = ["onnx", "onnxscript", "onnxruntime"]
 
 extras = dict(

@@ -1,0 +1,65 @@
+"""What is kept of a finished cell: one small file of JSON, FOLDER/TABLE/DATA.ARM.SEED.json."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from mmdcls.errors import InputError
+
+from .cells import Cell
+
+Record = dict[str, Any]
+# As precise as a float of 32 bits.
+DIGITS = 7
+
+
+def path_of(folder: Path, cell: Cell) -> Path:
+    return folder / cell.table / f"{cell.data}.{cell.arm}.{cell.seed}.json"
+
+
+def read_records(folder: Path) -> dict[Path, Record]:
+    """Of all tables, in the order of their names. Raises InputError for a file that is damaged."""
+    records = {}
+    for path in sorted(folder.glob("*/*.json")):
+        try:
+            records[path] = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}); delete it.") from error
+    return records
+
+
+def write_record(path: Path, record: Record) -> None:
+    """All of it or nothing, whenever the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(rounded(record), indent=1, allow_nan=False) + "\n")
+    os.replace(part, path)
+
+
+def named(cell: Cell, record: Record) -> Record:
+    """The record as the cell's table calls it."""
+    names = dict(
+        table=cell.table,
+        data=cell.data,
+        arm=cell.arm,
+        seed=cell.seed,
+        overrides=plain(cell.overrides),
+    )
+    return {**names, **{name: value for name, value in record.items() if name not in names}}
+
+
+def plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def rounded(value: Any) -> Any:
+    """JSON has no numbers that are not finite: None is written for them."""
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(inner) for inner in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,222 @@
+"""Train one cell in this process, and say what came of it."""
+
+import io
+import platform
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner, set_random_seed
+from mmengine.visualization import Visualizer
+from torch import nn
+
+from mmdcls.dcls import position_owners
+from mmdcls.errors import InputError
+from mmdcls.registry import bare_name
+from mmdcls.running.runner import build_runner
+from mmdcls.wrapping import unwrapped
+
+from .cells import Cell, base_config, config_of, key_of
+from .measures import kernel_figures, multiply_adds, shapes_of_inputs
+from .records import Record
+
+# Hooks that watch a training, or keep its files, and change nothing of it.
+WATCHING = {"CheckInputs", "ExactResume", "PositionHealth"}
+PACKAGES = ("mmdcls", "torch", "mmengine", "mmcv", "mmsegmentation", "mmdet", "mmpretrain")
+# More iterations or epochs than any training has.
+NEVER = 2**62
+
+
+def train_cell(cell: Cell) -> Record:
+    """Its figures on the validation part at the end of the training, and once on the test part
+    where the config has one.
+
+    Nothing is selected on the way: the config's validations before the last are left out, and so
+    are checkpoints. All parameters and buffers that the cell's model has in common with that of
+    its config, under the same seed, start from the same values, positions and widths excepted; so
+    do random numbers and the order of data when training begins. Arms differ by nothing else.
+
+    Raises InputError for a config that has no validation.
+    """
+    started = time.monotonic()
+    cfg = quiet(config_of(cell), cell)
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        cfg.work_dir = folder
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            runner = build_runner(cfg)
+            with forgotten(runner):
+                return dict(
+                    key=key_of(cell),
+                    config=cell.config.name,
+                    **trained(runner, cell),
+                    seconds=time.monotonic() - started,
+                    device=device_name(),
+                    versions=versions(),
+                    commit=commit(),
+                )
+
+
+def quiet(cfg: Config, cell: Cell) -> Config:
+    """The config of a training that writes and shows nothing, and validates at its end alone."""
+    if not cfg.get("val_evaluator") or not cfg.get("train_dataloader"):
+        raise InputError(
+            f"{cell.config} trains or validates nothing; give it train_dataloader, val_dataloader, "
+            f"val_cfg and val_evaluator."
+        )
+    default_hooks = {**(cfg.get("default_hooks") or {}), "logger": None, "checkpoint": None}
+    default_hooks.pop("visualization", None)
+    hooks = cfg.get("custom_hooks") or []
+    changes = dict(
+        custom_hooks=[hook for hook in hooks if bare_name(hook["type"]) not in WATCHING],
+        default_hooks=default_hooks,
+        visualizer=dict(type="mmengine.Visualizer", vis_backends=[], name=str(cell)),
+        experiment_name=str(cell),
+        log_level="ERROR",
+        launcher="none",
+        resume=False,
+        randomness={**(cfg.get("randomness") or {}), "seed": cell.seed},
+        train_cfg={**cfg.train_cfg, "val_interval": NEVER},
+    )
+    # yapf takes longer to lay the text out than some cells to train.
+    return Config({**cfg.to_dict(), **changes}, format_python_code=False)
+
+
+@contextmanager
+def forgotten(runner: Runner) -> Iterator[None]:
+    """Afterwards, what mmengine keeps of a runner for the whole process is gone."""
+    try:
+        yield
+    finally:
+        for handler in runner.logger.handlers:
+            handler.close()
+        for kind in (MMLogger, MessageHub, DefaultScope):
+            kind._instance_dict.pop(runner.experiment_name, None)
+        Visualizer._instance_dict.pop(runner.visualizer.instance_name, None)
+
+
+class Watch(Hook):
+    """Keeps the metrics of the last validation, and the time of every step."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.metrics: dict[str, float] = {}
+        self.seconds: list[float] = []
+
+    def before_train(self, runner: Runner) -> None:
+        # Models that are not built alike have drawn differently.
+        set_random_seed(self.seed)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+        self.started = clock()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: object = None,
+        outputs: dict | None = None,
+    ) -> None:
+        self.seconds.append(clock() - self.started)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = dict(metrics or {})
+
+
+def clock() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def trained(runner: Runner, cell: Cell) -> Record:
+    model = unwrapped(runner.model)
+    start_alike(model, base_config(cell.config), cell.seed)
+    before = kernel_figures(model)
+    backbone = getattr(model, "backbone", model)
+    watch = Watch(cell.seed)
+    runner.register_hook(watch)
+    with shapes_of_inputs(backbone) as shapes:
+        runner.train()
+    test = runner.test_loop.run() if runner.test_loop else {}
+    return dict(
+        validation=numbers(watch.metrics),
+        test=numbers(test),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        multiply_adds=multiply_adds(backbone, shapes[0][1:]) if shapes else None,
+        steps=len(watch.seconds),
+        seconds_per_step=median(watch.seconds),
+        before=before,
+        after=kernel_figures(model),
+    )
+
+
+@torch.no_grad()
+def start_alike(model: nn.Module, base: Config, seed: int) -> None:
+    """Give the model the initial values of the base config's under this seed, as `train_cell`
+    says."""
+    # Once is all: what the Runner calls later changes nothing.
+    model.init_weights()
+    set_random_seed(seed)
+    config = base.model.to_dict()
+    if base.get("data_preprocessor"):
+        config.setdefault("data_preprocessor", base.data_preprocessor.to_dict())
+    reference = MODELS.build(config)
+    reference.init_weights()
+    elements = {
+        f"{name}.{kind}" if name else kind
+        for net in (model, reference)
+        for name in position_owners(net)
+        for kind in ("positions", "sigma")
+    }
+    own = model.state_dict()
+    for name, value in reference.state_dict().items():
+        if name in own and name not in elements and own[name].shape == value.shape:
+            own[name].copy_(value)
+
+
+def numbers(metrics: dict) -> dict[str, float]:
+    """Without what evaluators say in words."""
+    return {name: float(v) for name, v in metrics.items() if isinstance(v, (int, float))}
+
+
+def device_name() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """Of the clone that runs, with a + where its files are not those of the commit."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return said.stdout.strip() or None
