@@ -48,7 +48,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(path: str, options: dict | None = None) -> Config:
-    """The config of a model with what --cfg-options say; its scope becomes the default one.
+    """As `config_at`; the config's scope becomes the default one."""
+    cfg = config_at(path, options)
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    return cfg
+
+
+def config_at(path: str, options: dict | None = None) -> Config:
+    """The config of a model with what --cfg-options say.
 
     Raises InputError for a file that is not there or is no config, for options that it has no
     place for, and for names without their scope.
@@ -68,7 +75,6 @@ def read_config(path: str, options: dict | None = None) -> Config:
     if not isinstance(cfg.get("model"), dict):
         raise InputError(f"The config {path} has no model; give the config of a model.")
     check_scopes(cfg)
-    init_default_scope(cfg.get("default_scope", "mmengine"))
     return cfg
 
 

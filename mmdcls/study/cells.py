@@ -3,16 +3,14 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmdcls.config import read_config
+from mmdcls.config import config_at
 from mmdcls.errors import InputError
 
 # What of a config decides which figures come out; the rest says where they go and who watches.
@@ -54,17 +52,9 @@ class Cell:
         return f"{self.table}: {self.data}, {self.arm}, seed {self.seed}"
 
 
-def balanced(
-    tables: Iterable[str], data: Iterable[str], arms: Iterable[str], seeds: Iterable[int]
-) -> list[tuple[str, str, str, int]]:
-    """All of them, every table, arm and data set under one seed before any under the next, so that
-    what is not reached lacks seeds and no comparison."""
-    return [(*rest, seed) for seed, *rest in product(seeds, tables, data, arms)]
-
-
 @cache
 def base_config(path: Path) -> Config:
-    return read_config(str(path))
+    return config_at(str(path))
 
 
 def config_of(cell: Cell) -> Config:

@@ -15,7 +15,6 @@ from .records import Record, named, path_of, read_records, write_record
 from .training import train_cell
 from .workers import Alone, Crew
 
-FAILURES = "failures.log"
 DEVICES = ("cpu", "cuda")
 
 
@@ -26,6 +25,11 @@ class Outcome:
     finished: int = 0
     failed: list[Cell] = field(default_factory=list)
     left: int = 0
+
+    def add(self, other: "Outcome") -> None:
+        self.finished += other.finished
+        self.failed += other.failed
+        self.left += other.left
 
 
 def run_cells(
@@ -39,7 +43,7 @@ def run_cells(
     """Train what the folder has no records of, in the order given.
 
     Cells that are one training, under whatever names, are trained once; a record of it in the
-    folder, of another table too, is copied. Failures are written to FOLDER/failures.log.
+    folder, of another table too, is copied. Failures are written to FOLDER/TABLE/failures.log.
 
     workers: processes, each of which trains one cell after the other, with as many threads as it
         has cores; 0 trains in this process.
@@ -56,7 +60,8 @@ def run_cells(
     missing = jobs(cells, folder)
     done = len(cells) - sum(map(len, missing.values()))
     outcome.finished = done
-    (folder / FAILURES).unlink(missing_ok=True)
+    for log in {failures_of(folder, cell) for cell in cells}:
+        log.unlink(missing_ok=True)
     crew = Crew(workers, device, train) if workers else Alone(train)
     queue = list(missing.values())[::-1]
     with tqdm(total=len(cells), initial=done, unit="cell", dynamic_ncols=True) as bar, crew:
@@ -70,7 +75,7 @@ def run_cells(
                 bar.update(len(same))
                 if isinstance(result, str):
                     outcome.failed += same
-                    note(folder / FAILURES, same[0], result)
+                    note(failures_of(folder, same[0]), same[0], result)
                     bar.set_postfix_str(f"{same[0]} FAILED")
                     continue
                 outcome.finished += len(same)
@@ -95,6 +100,10 @@ def jobs(cells: Sequence[Cell], folder: Path) -> dict[str, list[Cell]]:
         else:
             missing.setdefault(key, []).append(cell)
     return missing
+
+
+def failures_of(folder: Path, cell: Cell) -> Path:
+    return path_of(folder, cell).with_name("failures.log")
 
 
 def note(log: Path, cell: Cell, what: str) -> None:

@@ -85,3 +85,17 @@ def verdict(interval: Interval) -> str:
     if interval.low > 0:
         return "holds"
     return "does not hold" if interval.high < 0 else "cannot be said"
+
+
+def smallest_as_good(figures: Mapping[float, Mapping[int, float]]) -> float:
+    """The smallest size that is not shown to be worse than the best in the mean: the interval of
+    its paired difference to the best holds zero.
+
+    figures: of every size, by seed.
+    """
+    best = max(figures, key=lambda size: fmean(figures[size].values()))
+    for size in sorted(figures):
+        difference = paired_difference(figures[size], figures[best])
+        if size == best or (difference and difference.interval.high >= 0):
+            return size
+    return best

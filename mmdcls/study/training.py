@@ -146,8 +146,8 @@ def clock() -> float:
 def trained(runner: Runner, cell: Cell) -> Record:
     model = unwrapped(runner.model)
     start_alike(model, base_config(cell.config), cell.seed)
-    before = kernel_figures(model)
     backbone = getattr(model, "backbone", model)
+    before = kernel_figures(backbone)
     watch = Watch(cell.seed)
     runner.register_hook(watch)
     with shapes_of_inputs(backbone) as shapes:
@@ -161,7 +161,7 @@ def trained(runner: Runner, cell: Cell) -> Record:
         steps=len(watch.seconds),
         seconds_per_step=median(watch.seconds),
         before=before,
-        after=kernel_figures(model),
+        after=kernel_figures(backbone),
     )
 
 

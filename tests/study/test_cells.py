@@ -2,7 +2,7 @@ import pytest
 
 from helpers.studied import write_config
 from mmdcls.errors import InputError
-from mmdcls.study.cells import Cell, balanced, key_of
+from mmdcls.study.cells import Cell, key_of
 
 
 @pytest.fixture
@@ -43,11 +43,3 @@ def test_what_decides_the_figures_is_in_the_key(config, overrides, names):
 def test_a_change_that_has_no_place_in_the_config_is_told(config):
     with pytest.raises(InputError, match=r"t: noise, a, seed 0: .*noise\.py cannot be changed"):
         key_of(cell(config, {"model.backbone.kernel_size.wide": 11}))
-
-
-def test_all_tables_arms_and_data_sets_come_before_the_next_seed():
-    order = balanced(["t", "u"], ["x", "y"], ["a", "b", "c"], range(4))
-    assert len(order) == len(set(order)) == 48
-    assert [seed for *_, seed in order] == sorted(seed for *_, seed in order)
-    first = {names[:3] for names in order[:12]}
-    assert len(first) == 12

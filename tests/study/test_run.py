@@ -92,18 +92,18 @@ def test_a_cell_that_fails_is_told_and_the_others_are_trained(cells, tmp_path):
     outcome = run_cells(cells(["a", "fails", "b"], seeds=1), tmp_path, 0, train=invented)
     assert [cell.arm for cell in outcome.failed] == ["fails"]
     assert outcome.finished == 2
-    log = (tmp_path / "failures.log").read_text()
+    log = (tmp_path / "t/failures.log").read_text()
     assert log.startswith("t: noise, fails, seed 0\nTraceback")
     assert "RuntimeError: this arm is broken" in log
     assert run_cells(cells("a", seeds=1), tmp_path, 0, train=invented).failed == []
-    assert not (tmp_path / "failures.log").exists()
+    assert not (tmp_path / "t/failures.log").exists()
 
 
 @pytest.mark.slow
 def test_a_process_that_dies_fails_its_cell_alone(cells, tmp_path):
     outcome = run_cells(cells(["dies", "a", "fails"], seeds=1), tmp_path, 1, "cpu", train=invented)
     assert [cell.arm for cell in outcome.failed] == ["dies", "fails"]
-    log = (tmp_path / "failures.log").read_text()
+    log = (tmp_path / "t/failures.log").read_text()
     assert log.startswith("t: noise, dies, seed 0\nIts process died (exit code -9).")
     (record,) = read_records(tmp_path).values()
     assert record["arm"] == "a"

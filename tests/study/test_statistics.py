@@ -9,6 +9,7 @@ from mmdcls.study.statistics import (
     holm,
     p_value,
     paired_difference,
+    smallest_as_good,
     t_interval,
     verdict,
 )
@@ -68,3 +69,13 @@ def test_a_verdict_follows_from_the_interval_alone(mean, half, said):
     assert verdict(Interval(mean, half, 5)) == said
     assert verdict(Interval(mean, None, 1)) == "cannot be said"
     assert math.isinf(Interval(mean, None, 1).low)
+
+
+def test_the_smallest_size_that_is_as_good_is_the_first_not_shown_to_be_worse():
+    best = {0: 70.0, 1: 74.0, 2: 72.0}
+    as_good = {0: 69.0, 1: 75.0, 2: 71.0}
+    worse = {0: 60.0, 1: 64.1, 2: 61.9}
+    assert smallest_as_good({7: worse, 11: as_good, 17: best, 31: as_good}) == 11
+    assert smallest_as_good({7: worse, 17: best}) == 17
+    # One seed shows nothing.
+    assert smallest_as_good({7: {0: 1.0}, 17: {0: 2.0}}) == 7

@@ -1,0 +1,92 @@
+"""A picture of each table: differences as a forest, rates as curves, sizes and counts as a map."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from projects.position_study.summaries import Row
+from projects.position_study.tables import COUNTS, DATA, RATES, SIZES, SPREADS, Table
+
+DPI = 110
+
+
+def draw(table: Table, rows: list[Row], path: Path) -> None:
+    """One panel for each data set."""
+    drawing, size = PICTURES[table.picture]
+    shown = [data for data in DATA if any(row.data == data for row in rows)]
+    figure = Figure(figsize=(size[0] * len(shown), size[1]), layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False, sharey=table.picture == "forest")
+    for axes, data in zip(panels[0], shown, strict=True):
+        drawing(axes, table, [row for row in rows if row.data == data])
+        axes.set_title(DATA[data].title, fontsize=10)
+        axes.tick_params(labelsize=8)
+    if table.picture == "curve":
+        panels[0, 0].legend(fontsize=8)
+    figure.savefig(path, dpi=DPI)
+
+
+def forest(axes: Axes, table: Table, rows: list[Row]) -> None:
+    others = [arm for arm in table.arms if arm != table.reference]
+    for row in rows:
+        if row.difference:
+            interval = row.difference.interval
+            options = dict(fmt="o", color="C0", capsize=3, markersize=5)
+            axes.errorbar(interval.mean, others.index(row.arm), xerr=interval.half, **options)
+    axes.axvline(0, color="0.6", linewidth=1)
+    axes.set_yticks(range(len(others)), others)
+    axes.set_ylim(len(others) - 0.5, -0.5)
+    axes.set_xlabel(f"points more than {table.reference}", fontsize=8)
+
+
+def curve(axes: Axes, table: Table, rows: list[Row]) -> None:
+    """A line for every spread; hollow marks have repulsion."""
+    rates = list(RATES)
+    for index, spread in enumerate(SPREADS):
+        # Side by side, so that intervals do not hide each other.
+        shift = 0.12 * (index - 1)
+        for repulsion in (0.0, 1.0):
+            points = [
+                (rates.index(factors["rate"]) + shift, row.judged)
+                for row in rows
+                if (factors := table.arms[row.arm].factors)["spread"] == spread
+                and factors["repulsion"] == repulsion
+            ]
+            axes.errorbar(
+                [place for place, _ in points],
+                [interval.mean for _, interval in points],
+                yerr=[interval.half or 0 for _, interval in points],
+                fmt="s" if repulsion else "o-",
+                markerfacecolor="white" if repulsion else f"C{index}",
+                color=f"C{index}",
+                capsize=2,
+                markersize=5,
+                label=None if repulsion else spread,
+            )
+    axes.set_xticks(range(len(rates)), rates, rotation=30)
+    axes.set_ylabel(f"points, {table.part} part", fontsize=8)
+
+
+def heat_map(axes: Axes, table: Table, rows: list[Row]) -> None:
+    values = np.full((len(COUNTS), len(SIZES)), np.nan)
+    for row in rows:
+        factors = table.arms[row.arm].factors
+        values[COUNTS.index(factors["count"]), SIZES.index(factors["size"])] = row.judged.mean
+    axes.imshow(values, cmap="viridis", origin="lower", aspect="auto")
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    for (y, x), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "white" if value < middle else "black"
+            axes.text(x, y, f"{value:.1f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(SIZES)), SIZES)
+    axes.set_yticks(range(len(COUNTS)), COUNTS)
+    axes.set_xlabel("kernel size, cells", fontsize=8)
+    axes.set_ylabel("elements", fontsize=8)
+
+
+# The drawing of a panel, and its size in inches.
+PICTURES: dict[str, tuple[Callable[[Axes, Table, list[Row]], None], tuple[float, float]]] = dict(
+    forest=(forest, (3.2, 2.8)), curve=(curve, (3.4, 3.4)), map=(heat_map, (3.4, 2.8))
+)

@@ -1,0 +1,113 @@
+"""Train the cells of one or more tables of the study; what is trained already is not trained again.
+
+    python -m projects.position_study.study recipe --seeds 1
+    python -m projects.position_study.study pays --data garments_segmentation --workers 2
+
+Run it from the repository's root, after `python -m projects.position_study.prepare`. It can be
+stopped at any moment, and the same command goes on. `python -m projects.position_study.report`
+tells what came out.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdcls.errors import InputError
+from mmdcls.running.failures import in_a_sentence
+from mmdcls.study.cells import Cell
+from mmdcls.study.records import read_records
+from mmdcls.study.run import DEVICES, Outcome, failures_of, run_cells
+from projects.position_study.recipes import Figures, best_recipe, figures_of
+from projects.position_study.tables import DATA, RECIPE, TABLES, Arm, overrides_of
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parsed = parse_arguments(arguments)
+    until = None if parsed.seconds is None else time.monotonic() + parsed.seconds
+    total = Outcome()
+    # The others take the recipe that the first finds.
+    first = [name for name in parsed.tables if name == "recipe"]
+    rest = [name for name in parsed.tables if name != "recipe"]
+    with in_a_sentence():
+        for tables in (first, rest):
+            if tables and not total.left:
+                cells = cells_of(tables, parsed)
+                seconds = None if until is None else until - time.monotonic()
+                workers, device = parsed.workers, parsed.device
+                total.add(run_cells(cells, parsed.results, workers, device, seconds))
+    print(f"{total.finished} cells are done, {total.left} are left.")
+    if total.failed:
+        log = failures_of(parsed.results, total.failed[0])
+        raise SystemExit(
+            f"{len(total.failed)} cells failed, the first {total.failed[0]}: see {log}"
+        )
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+
+    def add(name: str, text: str, **options) -> None:
+        parser.add_argument(name, help=text, **options)
+
+    add("tables", ", ".join(TABLES), nargs="+", choices=TABLES, metavar="TABLE")
+    add(
+        "--data",
+        f"default all: {', '.join(DATA)}",
+        nargs="+",
+        choices=DATA,
+        default=list(DATA),
+        metavar="NAME",
+    )
+    add("--seeds", "how many; default %(default)s", type=positive, default=5)
+    add("--workers", "processes; default %(default)s", type=positive, default=1)
+    add("--device", "default a GPU where there is one", choices=DEVICES)
+    add("--seconds", "begin no cell after so many", type=float)
+    add("--results", "folder of the records; default %(default)s", type=Path, default=RESULTS)
+    add(
+        "--recipe",
+        "an arm of the table recipe, for all data; default for each the best on the others",
+        choices=RECIPE.arms,
+        metavar="ARM",
+    )
+    return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return number
+
+
+def cells_of(tables: Sequence[str], parsed: argparse.Namespace) -> list[Cell]:
+    """Every table, data set and arm under one seed before any under the next, so that what is not
+    reached lacks seeds and no comparison."""
+    recipes = dict.fromkeys(parsed.data)
+    if any(arm.recipe for table in tables for arm in TABLES[table].arms.values()):
+        records = read_records(parsed.results).values()
+        figures = figures_of(records, "recipe", "validation")
+        recipes = {name: recipe_for(name, figures, parsed.recipe) for name in parsed.data}
+    return [
+        Cell(table, name, label, seed, DATA[name].path, overrides_of(arm, recipes[name]))
+        for seed in range(parsed.seeds)
+        for table in tables
+        for name in parsed.data
+        for label, arm in TABLES[table].arms.items()
+    ]
+
+
+def recipe_for(data: str, figures: Figures, chosen: str | None) -> Arm:
+    best = chosen or best_recipe(figures, judged=data)
+    if best is None:
+        raise InputError(
+            f"{data} is judged with the best recipe found on other data, and the table recipe is "
+            f"finished on none: run it first, or give --recipe ARM."
+        )
+    return RECIPE.arms[best]
+
+
+if __name__ == "__main__":
+    main()

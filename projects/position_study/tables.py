@@ -1,0 +1,228 @@
+"""What the study compares: data sets, tables, and the arms of each.
+
+A cell is one training: a data set, an arm, a seed. `study.py` trains the cells of a table,
+`report.py` tells what they say.
+"""
+
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+CONFIGS = Path(__file__).resolve().parent / "configs"
+
+
+@dataclass(frozen=True)
+class Data:
+    """figure: the metric that judges; scale: what makes points of 100 of it."""
+
+    config: str
+    figure: str
+    title: str
+    scale: float = 1.0
+
+    @property
+    def path(self) -> Path:
+        return CONFIGS / self.config
+
+
+DATA = dict(
+    garments_segmentation=Data("garments_segmentation.py", "mIoU", "garments, mIoU"),
+    garments_classification=Data("garments_classification.py", "accuracy", "garments, accuracy"),
+    cells_segmentation=Data("cells_segmentation.py", "mIoU", "cells, mIoU"),
+    prompts_classification=Data("prompts_classification.py", "accuracy", "prompts, accuracy"),
+    cells_instances=Data("cells_instances.py", "coco/segm_mAP", "cells, mask AP", scale=100.0),
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """kernel: a row of the study's kernel makers, with its options. One of elements that names no
+        count has the parameters of a dense 7x7.
+    rate: `paramwise_cfg` of the optimiser; None leaves the config's.
+    repulsion: weight of the term, from the end of the warm-up on.
+    recipe: what it takes of the best recipe that was found on other data: "whole", "start" (the
+        initial spread alone, for positions that stay), or nothing.
+    factors: where it stands on the axes of its table's picture.
+    """
+
+    kernel: dict[str, Any]
+    rate: dict[str, float] | None = None
+    repulsion: float = 0.0
+    recipe: str | None = None
+    factors: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That an arm is better than another."""
+
+    sentence: str
+    arm: str
+    than: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """reference: the arm that differences are taken to.
+    part: of the data, which judges. Where a table is there to choose from, it is "validation", and
+        its test figures are not shown.
+    picture: "forest", "curve" or "map", in `pictures.py`.
+    """
+
+    question: str
+    reference: str
+    arms: dict[str, Arm]
+    claims: tuple[Claim, ...]
+    part: str = "test"
+    picture: str = "forest"
+
+
+WARM_UP = 50
+DCLS = dict(type="dcls", kernel_size=17)
+
+# Starts: the published normal of half a cell; uniform over the kernel, as learned delays start; a
+# grid over the kernel, each element drawn about its place.
+SPREADS = ("normal", "uniform", "jittered_grid")
+# Rates: positions at the network's own, as published for dense prediction; five times that, the
+# method's value; and travels, the radii of the kernel that a position may go in the whole training:
+# less than to the border, to the border, there and back.
+RATES = {
+    "rate-1": dict(position_lr_mult=1.0),
+    "rate-5": dict(position_lr_mult=5.0),
+    "travel-0.3": dict(position_travel=0.3),
+    "travel-1": dict(position_travel=1.0),
+    "travel-3": dict(position_travel=3.0),
+}
+# Repulsion has the published weight, at the method's rate and at one at which positions can follow
+# it: two of five rates tell whether it matters, at half the cells.
+REPELLED = ("rate-5", "travel-1")
+
+
+def recipe_arms() -> dict[str, Arm]:
+    arms = {}
+    for spread, (rate, options) in product(SPREADS, RATES.items()):
+        for repulsion in (0.0, 1.0) if rate in REPELLED else (0.0,):
+            arms[f"{spread}_{rate}{'_repulsion' if repulsion else ''}"] = Arm(
+                dict(DCLS, initial_spread=spread),
+                options,
+                repulsion,
+                factors=dict(spread=spread, rate=rate, repulsion=repulsion),
+            )
+    return arms
+
+
+RECIPE = Table(
+    question="Which start, and which rate of positions?",
+    reference="normal_rate-5",  # as published
+    arms=recipe_arms(),
+    claims=(
+        Claim("a uniform start beats the published one", "uniform_rate-5", "normal_rate-5"),
+        Claim(
+            "from the published start, a travel of one radius beats the method's rate",
+            "normal_travel-1",
+            "normal_rate-5",
+        ),
+        Claim("so it does from a uniform start", "uniform_travel-1", "uniform_rate-5"),
+        Claim(
+            "a jittered grid is a better start than a uniform draw",
+            "jittered_grid_travel-1",
+            "uniform_travel-1",
+        ),
+        Claim("repulsion helps the published recipe", "normal_rate-5_repulsion", "normal_rate-5"),
+        Claim(
+            "repulsion helps a uniform start that travels",
+            "uniform_travel-1_repulsion",
+            "uniform_travel-1",
+        ),
+    ),
+    part="validation",
+    picture="curve",
+)
+
+PAYS = Table(
+    question="Does DCLS pay?",
+    reference="dense-7",
+    arms={
+        # Of equal parameters: 24 elements pay for the positions that the two blocks of a stage
+        # share. Those that are frozen count as if they learned.
+        "learned": Arm(DCLS, recipe="whole"),
+        "frozen-random": Arm(dict(DCLS, type="frozen"), recipe="start"),
+        "frozen-grid": Arm(dict(DCLS, type="frozen", grid=True)),
+        "dense-7": Arm(dict(type="dense", kernel_size=7)),
+        # Cells three apart reach 19 cells; two apart would fall short of 17.
+        "dilated-7": Arm(dict(type="dilated", kernel_size=7, dilation=3)),
+        # More parameters, a weight for each of 289 cells: what a large kernel alone brings.
+        "dense-17": Arm(dict(type="dense", kernel_size=17)),
+    },
+    claims=(
+        Claim("DCLS beats a dense 7x7 of as many parameters", "learned", "dense-7"),
+        Claim("learned positions beat random ones that stay", "learned", "frozen-random"),
+        Claim("learned positions beat a regular grid", "learned", "frozen-grid"),
+        Claim("DCLS beats a dilated 7x7 of as many parameters", "learned", "dilated-7"),
+        Claim("DCLS beats a dense 17x17 of more parameters", "learned", "dense-17"),
+        Claim("a dense 17x17 beats a dense 7x7", "dense-17", "dense-7"),
+    ),
+)
+
+INTERPOLATION = Table(
+    question="Which interpolation?",
+    reference="bilinear",
+    # Each with as many elements as the same parameters buy: widths cost two more for each.
+    arms={
+        name: Arm(dict(DCLS, interpolation=name), recipe="whole")
+        for name in ("bilinear", "bilinear_normalized", "triangle", "gaussian")
+    },
+    claims=(
+        Claim("Gaussian beats bilinear", "gaussian", "bilinear"),
+        Claim("triangle beats bilinear", "triangle", "bilinear"),
+        Claim("normalised beats plain bilinear", "bilinear_normalized", "bilinear"),
+    ),
+)
+
+# From few to more than the 24 that have the parameters of a dense 7x7, at every size.
+COUNTS = (6, 12, 24, 40)
+SIZES = (7, 11, 17, 23, 31)
+
+SIZE = Table(
+    question="How many elements, in how large a kernel?",
+    reference="24-in-7",
+    arms={
+        f"{count}-in-{size}": Arm(
+            dict(type="dcls", kernel_size=size, kernel_count=count),
+            recipe="whole",
+            factors=dict(size=size, count=count),
+        )
+        for count, size in product(COUNTS, SIZES)
+    },
+    claims=(
+        Claim("17 cells beat 7, with 24 elements", "24-in-17", "24-in-7"),
+        Claim("31 cells beat 17, with 24 elements", "24-in-31", "24-in-17"),
+        Claim("24 elements beat 6, in 17 cells", "24-in-17", "6-in-17"),
+        Claim("40 elements beat 24, in 17 cells", "40-in-17", "24-in-17"),
+    ),
+    part="validation",
+    picture="map",
+)
+
+# In this order, as the others take the recipe that the first finds.
+TABLES = dict(recipe=RECIPE, pays=PAYS, interpolation=INTERPOLATION, size=SIZE)
+
+
+def overrides_of(arm: Arm, recipe: Arm | None = None) -> dict[str, Any]:
+    """What the arm changes in the config of a data set.
+
+    recipe: an arm of the recipe's table, for an arm that takes from one.
+    """
+    kernel, rate, repulsion = dict(arm.kernel), arm.rate, arm.repulsion
+    if arm.recipe:
+        kernel["initial_spread"] = recipe.kernel["initial_spread"]
+    if arm.recipe == "whole":
+        rate, repulsion = recipe.rate, recipe.repulsion
+    overrides: dict[str, Any] = {"model.backbone.kernel": dict(kernel, _delete_=True)}
+    if rate is not None:
+        overrides["optim_wrapper.paramwise_cfg"] = dict(rate, _delete_=True)
+    if repulsion:
+        term = dict(type="mmdcls.Repulsion", weight=repulsion, begin=WARM_UP)
+        overrides["custom_hooks"] = [dict(type="mmdcls.ClampPositions"), term]
+    return overrides
