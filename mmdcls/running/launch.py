@@ -10,7 +10,6 @@ from mmdcls.checkpoint.fitting import check_pretrained
 from mmdcls.config import add_options, read_config
 from mmdcls.data.checks import findings_of
 from mmdcls.data.findings import Run, refuse
-from mmdcls.engine import PositionTravel
 from mmdcls.wrapping import unwrapped
 
 from .check_config import check_config
@@ -58,7 +57,6 @@ def run(cfg: Config, task: str) -> None:
             check_config(cfg, splits)
             runner = build_runner(cfg)
             runner.register_hook(checks)
-            runner.register_hook(PositionTravel())
             check_layers(cfg, runner.model)
             found = findings_of(Run(cfg, unwrapped(runner.model), splits))
             refuse(found, runner.logger.warning)

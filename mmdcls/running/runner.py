@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmdcls.checkpoint.fitting import weights_of
 from mmdcls.data.reading import naming_bad_data, watch
+from mmdcls.engine import PositionTravel
 
 from .hooks import UnreadableFiles
 from .passing_over import is_by_iterations, pass_over_trained
@@ -30,7 +31,8 @@ class Checked:
     """Of a runner: looks at its data sets before any worker process has a copy of them.
 
     mmengine's CheckpointHook is replaced by ours, which takes the same arguments. A resumed loop by
-    iterations reads none of the batches that it was trained on.
+    iterations reads none of the batches that it was trained on. PositionTravel is there without
+    being asked for.
     """
 
     policies: Sequence[UnreadableFiles] = ()
@@ -41,6 +43,7 @@ class Checked:
         if isinstance(checkpoint, dict) and checkpoint["type"] == "CheckpointHook":
             hooks["checkpoint"] = dict(checkpoint, type="mmdcls.CheckpointHook")
         super().register_default_hooks(hooks)
+        self.register_hook(PositionTravel())
 
     def build_train_loop(self, loop: dict | BaseLoop) -> BaseLoop:
         self.policies = [hook for hook in self.hooks if isinstance(hook, UnreadableFiles)]
