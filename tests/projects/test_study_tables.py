@@ -1,0 +1,153 @@
+"""Tables of the position study: their arms, their cells, and that they train."""
+
+import json
+import re
+from dataclasses import replace
+from itertools import groupby
+
+import pytest
+
+from helpers.studied import invented, write_config
+from helpers.studies import write_data
+from mmdcls.errors import InputError
+from mmdcls.study.cells import config_of
+from mmdcls.study.records import read_records
+from mmdcls.study.run import run_cells
+from projects.position_study import study
+from projects.position_study.recipes import best_recipe, figures_of
+from projects.position_study.tables import DATA, RECIPE, TABLES, Data, overrides_of
+
+RECIPE_ARM = "uniform_travel-1"
+
+
+def arguments(*given):
+    return study.parse_arguments([str(argument) for argument in given])
+
+
+@pytest.fixture
+def noise(monkeypatch, tmp_path):
+    """Two data sets of noise in place of those of the study, and trainings that are invented."""
+    for name in list(DATA):
+        monkeypatch.delitem(DATA, name)
+    for name in ("first", "second"):
+        path = write_config(tmp_path / f"{name}.py")
+        monkeypatch.setitem(DATA, name, Data(str(path), "score", name))
+
+    def run(cells, folder, workers, device, seconds):
+        return run_cells(cells, folder, 0, device, seconds, train=invented)
+
+    monkeypatch.setattr(study, "run_cells", run)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_arms_are_named_as_files_and_compared_with_each_other(name):
+    table = TABLES[name]
+    assert table.reference in table.arms
+    assert {arm for claim in table.claims for arm in (claim.arm, claim.than)} <= set(table.arms)
+    assert all(re.fullmatch(r"[\w.-]+", arm) for arm in table.arms)
+    recipe = RECIPE.arms[RECIPE_ARM]
+    settings = {json.dumps(overrides_of(arm, recipe)) for arm in table.arms.values()}
+    assert len(settings) == len(table.arms)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_and_data_set_of_a_seed_comes_before_the_next_seed(name):
+    cells = study.cells_of([name], arguments(name, "--recipe", RECIPE_ARM, "--seeds", 3))
+    seeds = [(seed, list(group)) for seed, group in groupby(cells, key=lambda cell: cell.seed)]
+    assert [seed for seed, _ in seeds] == [0, 1, 2]
+    for _, group in seeds:
+        assert {(c.data, c.arm) for c in group} == {(d, a) for d in DATA for a in TABLES[name].arms}
+        assert len(group) == len(DATA) * len(TABLES[name].arms)
+
+
+def test_a_table_that_takes_recipes_asks_for_one(noise, tmp_path):
+    with pytest.raises(SystemExit, match=r"run it first, or give --recipe ARM"):
+        study.main(["pays", "--results", str(tmp_path / "results")])
+
+
+def test_recipes_are_trained_first_and_what_two_tables_share_once(noise, tmp_path, capsys):
+    folder = tmp_path / "results"
+    study.main(["pays", "recipe", "--seeds", "2", "--results", str(folder)])
+    assert f"{2 * 2 * (21 + 6)} cells are done, 0 are left." in capsys.readouterr().out
+    records = read_records(folder).values()
+    figures = figures_of(records, "recipe", "validation")
+    for name in DATA:
+        best = best_recipe(figures, judged=name)
+        (learned, *_), (same, *_) = (
+            [r for r in records if (r["table"], r["data"], r["arm"]) == (table, name, arm)]
+            for table, arm in (("pays", "learned"), ("recipe", best))
+        )
+        assert learned["key"] == same["key"]
+        assert learned["validation"] == same["validation"]
+
+
+def test_a_study_whose_cells_fail_ends_with_a_sentence(noise, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(RECIPE.arms, "fails", replace(RECIPE.arms[RECIPE_ARM], repulsion=3.0))
+    with pytest.raises(SystemExit) as ended:
+        study.main(["recipe", "--seeds", "1", "--results", str(tmp_path / "results")])
+    assert str(ended.value).startswith(
+        "2 cells failed, the first recipe: first, fails, seed 0: see"
+    )
+    assert "42 cells are done, 0 are left." in capsys.readouterr().out
+
+
+def test_the_best_recipe_is_that_of_the_other_data_sets():
+    figures = dict(
+        x=dict(a={0: 90.0}, b={0: 10.0}, c={0: 0.0}),
+        y=dict(a={0: 1.0, 1: 3.0}, b={0: 3.0, 1: 1.5}, c={0: 0.0, 1: 99.0, 2: 99.0}),
+        z=dict(a={0: 1.0}, b={0: 2.0}, c={0: 1.5}),
+        # Not all arms are there.
+        w=dict(a={0: 1000.0}),
+    )
+    del figures["y"]["c"][1], figures["y"]["c"][2]
+    # Seed 0 alone is everybody's: of y and z, b has 2.5 in the mean, a 1.0.
+    assert best_recipe(figures, "x", "abc") == "b"
+    assert best_recipe(figures, "y", "abc") == "a"
+    assert best_recipe(figures, "z", "abc") == "a"
+    figures["x"]["a"][0] = -1e9
+    assert best_recipe(figures, "x", "abc") == "b"
+    assert best_recipe({"x": figures["x"]}, "x", "abc") is None
+
+
+def test_a_record_without_the_figure_that_judges_is_told(noise, tmp_path, monkeypatch):
+    study.main(["recipe", "--seeds", "1", "--results", str(tmp_path / "results")])
+    monkeypatch.setitem(DATA, "first", replace(DATA["first"], figure="mIoU"))
+    records = read_records(tmp_path / "results").values()
+    with pytest.raises(InputError, match=r"recipe, first, .* has no mIoU .* but score; give"):
+        figures_of(records, "recipe", "validation")
+
+
+@pytest.fixture(scope="module")
+def random_data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("root")
+    (folder / "data/position_study").mkdir(parents=True)
+    write_data(folder / "data/position_study")
+    return folder
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_arm_has_its_place_in_every_config(name):
+    cells = study.cells_of([name], arguments(name, "--recipe", RECIPE_ARM, "--seeds", 1))
+    for cell in (cell for cell in cells if cell.config.exists()):
+        kernel = config_of(cell).model.backbone.kernel.to_dict()
+        assert kernel.items() >= TABLES[name].arms[cell.arm].kernel.items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
+def test_two_steps_of_arms_of_every_table(name, random_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(random_data)
+    parsed = arguments(
+        name, "--recipe", RECIPE_ARM, "--seeds", 1, "--data", "prompts_classification"
+    )
+    arms, short = TABLES[name].arms, {"train_cfg.max_iters": 2, "param_scheduler": []}
+    cells = [
+        replace(cell, overrides={**cell.overrides, **short})
+        for cell in study.cells_of([name], parsed)
+    ]
+    outcome = run_cells(cells, tmp_path, 0)
+    log = tmp_path / name / "failures.log"
+    assert not outcome.failed, log.read_text()
+    for record in read_records(tmp_path).values():
+        assert record["steps"] == 2
+        assert DATA[record["data"]].figure in record["test"]
