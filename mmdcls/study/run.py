@@ -20,16 +20,28 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass
 class Outcome:
-    """left: cells that were not begun before the time was over."""
+    """failed: cells, each with the last line of what went wrong.
+    left: cells that were not begun before the time was over.
+    """
 
     finished: int = 0
-    failed: list[Cell] = field(default_factory=list)
+    failed: list[tuple[Cell, str]] = field(default_factory=list)
     left: int = 0
 
     def add(self, other: "Outcome") -> None:
         self.finished += other.finished
         self.failed += other.failed
         self.left += other.left
+
+    def tell(self, folder: Path) -> None:
+        """Print how far the study is; exits with a sentence where cells failed."""
+        print(f"{self.finished} cells are done, {self.left} are left.")
+        if self.failed:
+            cell, why = self.failed[0]
+            raise SystemExit(
+                f"{len(self.failed)} cells failed, the first {cell} ({why}); "
+                f"{failures_of(folder, cell)} says more."
+            )
 
 
 def run_cells(
@@ -74,7 +86,8 @@ def run_cells(
             for same, result in crew.results():
                 bar.update(len(same))
                 if isinstance(result, str):
-                    outcome.failed += same
+                    why = result.strip().rpartition("\n")[2]
+                    outcome.failed += [(cell, why) for cell in same]
                     note(failures_of(folder, same[0]), same[0], result)
                     bar.set_postfix_str(f"{same[0]} FAILED")
                     continue

@@ -8,6 +8,8 @@ from statistics import fmean, stdev
 from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
+# Of a claim.
+VERDICTS = HOLDS, DOES_NOT, OPEN = ("holds", "does not hold", "cannot be said")
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 def verdict(interval: Interval) -> str:
     """Of the claim that the mean is above zero."""
-    if interval.low > 0:
-        return "holds"
-    return "does not hold" if interval.high < 0 else "cannot be said"
+    return HOLDS if interval.low > 0 else DOES_NOT if interval.high < 0 else OPEN
 
 
 def smallest_as_good(figures: Mapping[float, Mapping[int, float]]) -> float:

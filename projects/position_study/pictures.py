@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mmdcls.study.statistics import Interval
 from projects.position_study.summaries import Row
 from projects.position_study.tables import COUNTS, DATA, RATES, SIZES, SPREADS, Table
 
@@ -48,12 +49,13 @@ def curve(axes: Axes, table: Table, rows: list[Row]) -> None:
         # Side by side, so that intervals do not hide each other.
         shift = 0.12 * (index - 1)
         for repulsion in (0.0, 1.0):
-            points = [
-                (rates.index(factors["rate"]) + shift, row.judged)
-                for row in rows
-                if (factors := table.arms[row.arm].factors)["spread"] == spread
-                and factors["repulsion"] == repulsion
-            ]
+            points = []
+            for row in rows:
+                factors = table.arms[row.arm].factors
+                wanted = factors["spread"] == spread and factors["repulsion"] == repulsion
+                if wanted and (row.difference or row.arm == table.reference):
+                    interval = row.difference.interval if row.difference else Interval(0, None, 0)
+                    points.append((rates.index(factors["rate"]) + shift, interval))
             axes.errorbar(
                 [place for place, _ in points],
                 [interval.mean for _, interval in points],
@@ -65,8 +67,9 @@ def curve(axes: Axes, table: Table, rows: list[Row]) -> None:
                 markersize=5,
                 label=None if repulsion else spread,
             )
+    axes.axhline(0, color="0.6", linewidth=1)
     axes.set_xticks(range(len(rates)), rates, rotation=30)
-    axes.set_ylabel(f"points, {table.part} part", fontsize=8)
+    axes.set_ylabel(f"points more than {table.reference}", fontsize=8)
 
 
 def heat_map(axes: Axes, table: Table, rows: list[Row]) -> None:

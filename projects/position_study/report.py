@@ -13,7 +13,8 @@ from pathlib import Path
 from mmdcls.errors import InputError
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.records import Record, read_records
-from mmdcls.study.statistics import Difference, Interval, smallest_as_good
+from mmdcls.study.statistics import VERDICTS, smallest_as_good
+from mmdcls.study.text import difference_text, interval_text, markdown
 from projects.position_study.pictures import draw
 from projects.position_study.recipes import Figures, best_recipe, figures_of
 from projects.position_study.study import RESULTS
@@ -94,8 +95,8 @@ def extent(records: Iterable[Record], name: str) -> str:
 def verdict_table(verdicts: list[Verdict]) -> str:
     rows = []
     for verdict in verdicts:
-        single = Counter(verdict.on.values())
-        said = [f"{words} on {count}" for words, count in single.items()]
+        single = list(verdict.on.values())
+        said = [f"{words} on {single.count(words)}" for words in VERDICTS if words in single]
         shown = difference_text(verdict.difference)
         rows.append(
             [verdict.claim.sentence, verdict.words, shown, ", ".join(said) or "not trained"]
@@ -184,24 +185,6 @@ def change(row: Row, name: str) -> str:
     if name not in row.after:
         return ""
     return f"{row.before[name]:.2f} to {row.after[name]:.2f}"
-
-
-def interval_text(interval: Interval) -> str:
-    half = "" if interval.half is None else f" ± {interval.half:.1f}"
-    return f"{interval.mean:.1f}{half}"
-
-
-def difference_text(difference: Difference | None) -> str:
-    if difference is None:
-        return ""
-    interval = difference.interval
-    bounds = "" if interval.half is None else f" [{interval.low:+.1f}, {interval.high:+.1f}]"
-    return f"{interval.mean:+.1f}{bounds}"
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

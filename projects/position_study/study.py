@@ -17,7 +17,7 @@ from mmdcls.errors import InputError
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.cells import Cell
 from mmdcls.study.records import read_records
-from mmdcls.study.run import DEVICES, Outcome, failures_of, run_cells
+from mmdcls.study.run import DEVICES, Outcome, run_cells
 from projects.position_study.recipes import Figures, best_recipe, figures_of
 from projects.position_study.tables import DATA, RECIPE, TABLES, Arm, overrides_of
 
@@ -38,12 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
                 seconds = None if until is None else until - time.monotonic()
                 workers, device = parsed.workers, parsed.device
                 total.add(run_cells(cells, parsed.results, workers, device, seconds))
-    print(f"{total.finished} cells are done, {total.left} are left.")
-    if total.failed:
-        log = failures_of(parsed.results, total.failed[0])
-        raise SystemExit(
-            f"{len(total.failed)} cells failed, the first {total.failed[0]}: see {log}"
-        )
+    total.tell(parsed.results)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -9,6 +9,7 @@ from typing import Any
 from mmdcls.errors import InputError
 from mmdcls.study.records import Record
 from mmdcls.study.statistics import (
+    OPEN,
     Difference,
     Interval,
     holm,
@@ -53,7 +54,11 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        return verdict(self.difference.interval) if self.difference else "cannot be said"
+        return verdict_on(self.difference)
+
+
+def verdict_on(difference: Difference | None) -> str:
+    return verdict(difference.interval) if difference else OPEN
 
 
 def of_table(records: Iterable[Record], name: str) -> list[Record]:
@@ -70,7 +75,7 @@ def of_table(records: Iterable[Record], name: str) -> list[Record]:
         if settings.setdefault((data, arm), record["overrides"]) != record["overrides"]:
             raise InputError(
                 f"The seeds of {name}, {data}, {arm} were trained under different settings; run "
-                f"study.py {name} again, which trains the outdated ones anew."
+                f"projects.position_study.study {name} again, which trains the outdated ones anew."
             )
     return mine
 
@@ -114,12 +119,12 @@ def rows_of(records: Iterable[Record], name: str) -> list[Row]:
 
 
 def recipe_of(table: Table, arm: str, overrides: dict[str, Any]) -> str:
-    """The arm of the recipe's table that an arm has taken, or "" where it takes none."""
+    """What it has taken: an arm of the recipe's table, its initial spread, or "" for nothing."""
     if table.arms[arm].recipe is None:
         return ""
     for name, recipe in RECIPE.arms.items():
         if overrides_of(table.arms[arm], recipe) == overrides:
-            return name
+            return name if table.arms[arm].recipe == "whole" else recipe.kernel["initial_spread"]
     raise InputError(
         f"The recipe of {arm} is none that tables.py has; run study.py again, which trains it anew."
     )
@@ -141,10 +146,7 @@ def verdict_of(claim: Claim, figures: Figures) -> Verdict:
         for data in DATA
         if {claim.arm, claim.than} <= figures.get(data, {}).keys()
     }
-    on = {}
-    for data, (ours, theirs) in pairs.items():
-        difference = paired_difference(ours, theirs)
-        on[data] = verdict(difference.interval) if difference else "cannot be said"
+    on = {data: verdict_on(paired_difference(*pair)) for data, pair in pairs.items()}
     if not pairs:
         return Verdict(claim, None, on)
     seeds = set.intersection(*(set(ours) & set(theirs) for ours, theirs in pairs.values()))

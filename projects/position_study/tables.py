@@ -123,7 +123,11 @@ RECIPE = Table(
             "normal_travel-1",
             "normal_rate-5",
         ),
-        Claim("so it does from a uniform start", "uniform_travel-1", "uniform_rate-5"),
+        Claim(
+            "from a uniform start, a travel of one radius beats the method's rate",
+            "uniform_travel-1",
+            "uniform_rate-5",
+        ),
         Claim(
             "a jittered grid is a better start than a uniform draw",
             "jittered_grid_travel-1",

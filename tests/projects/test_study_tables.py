@@ -85,9 +85,8 @@ def test_a_study_whose_cells_fail_ends_with_a_sentence(noise, tmp_path, monkeypa
     monkeypatch.setitem(RECIPE.arms, "fails", replace(RECIPE.arms[RECIPE_ARM], repulsion=3.0))
     with pytest.raises(SystemExit) as ended:
         study.main(["recipe", "--seeds", "1", "--results", str(tmp_path / "results")])
-    assert str(ended.value).startswith(
-        "2 cells failed, the first recipe: first, fails, seed 0: see"
-    )
+    said = "2 cells failed, the first recipe: first, fails, seed 0 (RuntimeError: this arm is"
+    assert str(ended.value).startswith(said)
     assert "42 cells are done, 0 are left." in capsys.readouterr().out
 
 
@@ -135,19 +134,15 @@ def test_every_arm_has_its_place_in_every_config(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
-def test_two_steps_of_arms_of_every_table(name, random_data, tmp_path, monkeypatch):
+def test_arms_of_every_table_train(name, random_data, tmp_path, monkeypatch):
     monkeypatch.chdir(random_data)
-    parsed = arguments(
-        name, "--recipe", RECIPE_ARM, "--seeds", 1, "--data", "prompts_classification"
-    )
-    arms, short = TABLES[name].arms, {"train_cfg.max_iters": 2, "param_scheduler": []}
-    cells = [
-        replace(cell, overrides={**cell.overrides, **short})
-        for cell in study.cells_of([name], parsed)
-    ]
+    given = (name, "--recipe", RECIPE_ARM, "--seeds", 1, "--data", "prompts_classification")
+    # Neighbours in the large tables are much alike.
+    chosen = study.cells_of([name], arguments(*given))[:: 1 + len(TABLES[name].arms) // 6]
+    short = {"train_cfg.max_iters": 2, "param_scheduler": []}
+    cells = [replace(cell, overrides={**cell.overrides, **short}) for cell in chosen]
     outcome = run_cells(cells, tmp_path, 0)
-    log = tmp_path / name / "failures.log"
-    assert not outcome.failed, log.read_text()
+    assert outcome.failed == []
     for record in read_records(tmp_path).values():
         assert record["steps"] == 2
         assert DATA[record["data"]].figure in record["test"]

@@ -90,7 +90,7 @@ def test_no_cell_begins_after_the_limit(cells, tmp_path):
 
 def test_a_cell_that_fails_is_told_and_the_others_are_trained(cells, tmp_path):
     outcome = run_cells(cells(["a", "fails", "b"], seeds=1), tmp_path, 0, train=invented)
-    assert [cell.arm for cell in outcome.failed] == ["fails"]
+    assert [cell.arm for cell, _ in outcome.failed] == ["fails"]
     assert outcome.finished == 2
     log = (tmp_path / "t/failures.log").read_text()
     assert log.startswith("t: noise, fails, seed 0\nTraceback")
@@ -102,7 +102,7 @@ def test_a_cell_that_fails_is_told_and_the_others_are_trained(cells, tmp_path):
 @pytest.mark.slow
 def test_a_process_that_dies_fails_its_cell_alone(cells, tmp_path):
     outcome = run_cells(cells(["dies", "a", "fails"], seeds=1), tmp_path, 1, "cpu", train=invented)
-    assert [cell.arm for cell in outcome.failed] == ["dies", "fails"]
+    assert [cell.arm for cell, _ in outcome.failed] == ["dies", "fails"]
     log = (tmp_path / "t/failures.log").read_text()
     assert log.startswith("t: noise, dies, seed 0\nIts process died (exit code -9).")
     (record,) = read_records(tmp_path).values()
