@@ -1,4 +1,4 @@
-"""Make the data of the study, a file for each data set in data/position_study.
+"""Make the data of the study in data/position_study.
 
     python -m projects.position_study.prepare
     python -m projects.position_study.prepare garments --source FOLDER
@@ -9,9 +9,14 @@ Run it from the repository's root. Sources are downloaded unless they are given.
 import argparse
 from pathlib import Path
 
-from projects.position_study.preparation import cells, garments, prompts
+from projects.position_study.preparation import cells, garments, instances, prompts
 
-DATA = dict(garments=garments.prepare, prompts=prompts.prepare, cells=cells.prepare)
+DATA = dict(
+    garments=garments.prepare,
+    prompts=prompts.prepare,
+    cells=cells.prepare,
+    cells_instances=instances.prepare,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:

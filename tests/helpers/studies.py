@@ -9,6 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from helpers import synthetic
+
 PROJECT = Path(__file__).resolve().parents[2] / "projects" / "position_study"
 CONFIGS = sorted((PROJECT / "configs").glob("*_*.py"))
 # Channels, height and width of the images, the number of classes, and what is told of an image.
@@ -17,7 +19,14 @@ DATA = dict(
     cells=(3, 48, 40, 3, ("maps",)),
     prompts=(1, 32, 64, 5, ("labels",)),
 )
-every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+every_config = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if "instances" in path.stem else [])
+        for path in CONFIGS
+    ],
+    ids=lambda path: path.stem,
+)
 
 
 def write_data(folder: Path) -> None:
@@ -39,15 +48,20 @@ def small(path: Path, data: Path, work_dir: Path, kernel: dict | None = None) ->
     """The config, with two steps on such data; kernel: of the backbone, in place of its own."""
     cfg = Config.fromfile(path)
     cfg.work_dir = str(work_dir)
+    cfg.train_cfg.update(max_iters=2, val_interval=2)
+    cfg.param_scheduler = []
+    if kernel is not None:
+        cfg.model.backbone.kernel = kernel
+    if cfg.default_scope == "mmdet":
+        cfg.merge_from_dict(synthetic.write_data(cfg, work_dir / "data"))
+        cfg.model.test_cfg.rpn.update(nms_pre=20, max_per_img=20)
+        cfg.train_dataloader.dataset.pipeline[3].scale = (96, 96)
+        return cfg
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.file = str(data / Path(loader.dataset.file).name)
         loader.batch_size = min(loader.batch_size, 4)
     if "crop" in cfg.train_dataloader.dataset:
         cfg.train_dataloader.dataset.crop = (32, 32)
-    cfg.train_cfg.update(max_iters=2, val_interval=2)
-    cfg.param_scheduler = []
-    if kernel is not None:
-        cfg.model.backbone.kernel = kernel
     return cfg
 
 
