@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "": {"checkpoint"},
 }
 # Rooms that need less than all that is installed, and what beside the standard library they take.
-MAY_NEED = {"errors": set(), "installation": set(), "dcls": {"torch"}}
+MAY_NEED = {"errors": set(), "installation": set(), "dcls": {"torch", "triton"}}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGE = (PACKAGE.parent / "docs" / "house.md").read_text()
 

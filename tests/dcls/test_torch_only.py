@@ -8,7 +8,7 @@ import mmdcls.dcls
 SCRIPT = """
 import sys
 
-BLOCKED = {"mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "numpy", "DCLS"}
+BLOCKED = {"mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "numpy", "DCLS", "triton"}
 
 
 class Wall:

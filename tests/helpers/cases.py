@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmdcls.dcls import INTERPOLATIONS, Dcls1d, Dcls2d, Dcls3d, DclsNd, position_limits
+from mmdcls.dcls.conv.tiles import TILE
 
 LAYERS = {1: Dcls1d, 2: Dcls2d, 3: Dcls3d}
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -26,6 +27,22 @@ GEOMETRIES = {
     "same, even and odd": dict(kernel_size=(4, 3, 2), padding="same"),
     "valid": dict(kernel_size=(3, 4, 5), padding="valid"),
     "a single cell": dict(kernel_size=1, padding=0),
+}
+
+# Of depthwise convolutions, with tiles as those of the gradient by tiles: map, kernel, padding.
+DEPTHWISE_SIZES = {
+    "smaller than a tile": ((9, 7), (5, 3), (2, 1)),
+    "as large as a tile": ((TILE, TILE), (3, 3), (1, 1)),
+    "one cell more than a tile": ((TILE + 1, TILE + 1), (3, 5), (1, 2)),
+    "several tiles and a rest": ((2 * TILE + 3, 3 * TILE - 1), (7, 5), (3, 2)),
+    "even kernel": ((11, 12), (4, 6), (2, 3)),
+    "no padding": ((11, 20), (4, 3), (0, 0)),
+    "padding along one axis": ((20, 11), (5, 4), (4, 0)),
+    "kernel larger than the map": ((6, 5), (13, 17), (6, 8)),
+    "kernel as large as the map": ((6, 5), (6, 5), (0, 0)),
+    "padding larger than the kernel": ((5, 4), (2, 3), (4, 5)),
+    "single row": ((1, 2 * TILE + 1), (1, 7), (0, 3)),
+    "single cell": ((1, 1), (1, 1), (0, 0)),
 }
 
 

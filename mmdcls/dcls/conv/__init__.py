@@ -28,6 +28,7 @@ def convolve(
         sides = [cells for before_after in reversed(padding) for cells in before_after]
         x = F.pad(x, sides, mode=padding_mode)
         amount = (0,) * axes
-    if max(dilation) == 1 and depthwise_why_not(x, kernel, groups, bias) is None:
+    reason = depthwise_why_not(x, kernel, groups, bias, stride, amount)
+    if max(dilation) == 1 and reason is None:
         return depthwise(x, kernel, bias, stride, amount)
     return plain(x, kernel, bias, stride, amount, groups, dilation)

@@ -1,6 +1,7 @@
-"""Which way of a depthwise convolution is the fastest on CPUs, as measured.
+"""Which way of a depthwise convolution is the fastest, as measured.
 
-`python tools/analysis_tools/measure_crossovers.py` measures these tables anew on other hardware.
+`python tools/analysis_tools/measure_crossovers.py` measures the tables of CPUs anew on other
+hardware, `python tools/analysis_tools/benchmark.py --device cuda` those of GPUs.
 """
 
 import math
@@ -18,17 +19,28 @@ FFT_FROM = {
 # Side of the largest kernel whose gradient the framework's own way is the fastest for.
 FRAMEWORK_UP_TO = 3
 
+# Compute capability and dtype of a GPU -> side of the smallest kernel for which the band is the
+# fastest, on maps of all sizes. 9.0: H100, torch 2.11, Triton 3.6, against cuDNN 9.19.
+BAND_FROM = {(9, 0): {torch.float16: 17, torch.bfloat16: 17, torch.float32: 17}}
+
 
 class Call(NamedTuple):
-    """What the choice of a way rests on: the map, the kernel and the dtype."""
+    """What the choice of a way rests on."""
 
     size: tuple[int, int]
     kernel_size: tuple[int, int]
     dtype: torch.dtype
+    batch: int = 1
+    channels: int = 1
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    device: torch.device = torch.device("cpu")
 
 
 def preferred(computation: str, call: Call) -> str:
     """The name of the fastest way; a way may still refuse the call."""
+    if call.device.type == "cuda":
+        return "band"
     # Of a map or kernel that is not square, the side of the square with as many cells.
     side, kernel = (math.sqrt(math.prod(size)) for size in (call.size, call.kernel_size))
     table = FFT_FROM[computation]

@@ -1,9 +1,11 @@
-"""Depthwise 2-D convolution with large kernels, fast on CPUs, as `torch.library` operators.
+"""Depthwise 2-D convolution with large kernels as `torch.library` operators.
 
 There are two computations, the values and the gradient of the kernel; the gradient of the input
-is the values with the kernel turned round. `WAYS` has several ways for each. All give the same
+is the values with the kernel turned round. ways.py has several ways for each. All give the same
 numbers, and every call takes the fastest for its sizes, as measured in crossovers.py.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,24 +13,43 @@ from torch import Tensor
 
 from ..cache import is_transformed
 from .framework import framework_gradients, plain
-from .ways import choose
+from .ways import call_of, choose
+from .windows import band_why_not
 
 CHANNELS_LAST = torch.channels_last
 
 
 def depthwise_why_not(
-    x: Tensor, kernel: Tensor, groups: int, bias: Tensor | None = None
+    x: Tensor,
+    kernel: Tensor,
+    groups: int,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
 ) -> str | None:
     """Why the operators here cannot serve this call, or None if they can."""
-    if x.device.type != "cpu":
-        return f"they were measured on CPUs only, and the input is on {x.device}"
+    if x.device.type not in ("cpu", "cuda"):
+        return f"they were measured on CPUs and NVIDIA GPUs only, and the input is on {x.device}"
     if x.dim() != 4 or kernel.dim() != 4:
         return "they work on batches of two-dimensional maps"
     if not groups == x.shape[1] == kernel.shape[0] or kernel.shape[1] > 1:
         return "they need as many groups as input and output channels"
+    if bias is not None and bias.shape != kernel.shape[:1]:
+        return "they need one bias for each channel"
     if any(is_transformed(tensor) for tensor in (x, kernel, bias) if tensor is not None):
         return "custom operators know neither torch.func nor forward-mode differentiation"
+    if x.device.type == "cuda":
+        # The framework's way needs no operator, which takes time to enter.
+        dtype = autocast_dtype(x)
+        return band_why_not(call_of(x, kernel.shape[2:], padding, stride, dtype))
     return None
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype | None:
+    """What autocast makes of x. It leaves float64 alone, and does not reach into operators."""
+    device = x.device.type
+    cast = torch.is_autocast_enabled(device) and x.dtype != torch.float64
+    return torch.get_autocast_dtype(device) if cast else None
 
 
 def depthwise(
@@ -39,18 +60,22 @@ def depthwise(
     padding: tuple[int, ...],
 ) -> Tensor:
     """As `F.conv2d(x, kernel, bias, stride, padding, groups=channels)`, in x's memory format."""
-    # Autocast does not reach into custom operators; it leaves float64 alone.
-    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype("cpu")
+    dtype = autocast_dtype(x)
+    if dtype is not None:
         x, kernel, bias = x.to(dtype), kernel.to(dtype), None if bias is None else bias.to(dtype)
     nchw = x.is_contiguous()
     x = x.contiguous(memory_format=CHANNELS_LAST)
-    dtypes = {tensor.dtype for tensor in (x, kernel, bias) if tensor is not None}
-    if is_traced_away() or len(dtypes) > 1:  # which the framework refuses
+    if is_traced_away() or not fit_together(x, kernel, bias):  # which the framework refuses
         y = plain(x, kernel, bias, stride, padding, x.shape[1])
     else:
         y = depthwise_conv2d(x, kernel, bias, list(stride), list(padding))
     return y.contiguous() if nchw else y
+
+
+def fit_together(x: Tensor, kernel: Tensor, bias: Tensor | None) -> bool:
+    if bias is not None and (bias.dtype, bias.device) != (x.dtype, x.device):
+        return False
+    return (kernel.dtype, kernel.device) == (x.dtype, x.device)
 
 
 def is_traced_away() -> bool:
@@ -65,7 +90,7 @@ def depthwise_conv2d(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
     """x (N, C, H, W) channels_last, kernel (C, 1, S_h, S_w) -> (N, C, H', W') channels_last."""
-    way = choose("values", x, kernel.shape[2:])
+    way = choose("values", call_of(x, kernel.shape[2:], padding, stride))
     return way(x, kernel, bias, stride, padding)
 
 
@@ -81,7 +106,7 @@ def depthwise_conv2d_kernel_gradient(
     """What `grad`, the gradient of the values at stride 1, gives the kernel: (C, 1, S_h, S_w)."""
     if grad.numel() == 0:
         return grad.new_zeros(grad.shape[1], 1, *kernel_size)
-    way = choose("kernel_gradient", x, kernel_size)
+    way = choose("kernel_gradient", call_of(x, kernel_size, padding))
     return way(grad, x, kernel_size, padding).contiguous()
 
 

@@ -1,14 +1,29 @@
 """The ways of a depthwise convolution, and which of them a call takes."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from .crossovers import Call, preferred
 from .fourier import fft_why_not, kernel_gradient_by_fft, values_by_fft
 from .framework import kernel_gradient_of_framework, values_directly
 from .tiles import kernel_gradient_by_tiles
+from .windows import band_why_not
+
+
+# Triton is imported by whoever runs it.
+def values_by_band(*arguments: Any) -> Tensor:
+    from .band import values
+
+    return values(*arguments)
+
+
+def kernel_gradient_by_band(*arguments: Any) -> Tensor:
+    from .band import kernel_gradient
+
+    return kernel_gradient(*arguments)
 
 
 def never_refuses(call: Call) -> None:
@@ -34,10 +49,39 @@ WAYS = {
         "framework": Way(kernel_gradient_of_framework, never_refuses),
     },
 }
+GPU_WAYS = {
+    "values": {
+        "direct": Way(values_directly, never_refuses),
+        "band": Way(values_by_band, band_why_not),
+    },
+    "kernel_gradient": {
+        "framework": Way(kernel_gradient_of_framework, never_refuses),
+        "band": Way(kernel_gradient_by_band, band_why_not),
+    },
+}
 
 
-def choose(computation: str, x: Tensor, kernel_size: Sequence[int]) -> Callable[..., Tensor]:
-    call = Call(tuple(x.shape[2:]), tuple(kernel_size), x.dtype)
-    ways = WAYS[computation]
+def call_of(
+    x: Tensor,
+    kernel_size: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int] = (1, 1),
+    dtype: torch.dtype | None = None,
+) -> Call:
+    """dtype: that of the computation, where it is not x's."""
+    return Call(
+        tuple(x.shape[2:]),
+        tuple(kernel_size),
+        dtype or x.dtype,
+        x.shape[0],
+        x.shape[1],
+        tuple(stride),
+        tuple(padding),
+        x.device,
+    )
+
+
+def choose(computation: str, call: Call) -> Callable[..., Tensor]:
+    ways = (GPU_WAYS if call.device.type == "cuda" else WAYS)[computation]
     way = ways[preferred(computation, call)]
     return next(iter(ways.values())).run if way.why_not(call) else way.run

@@ -10,30 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import forward_ad
 
-from helpers.cases import assert_same_values_and_gradients, gradients, leaf
+from helpers.cases import DEPTHWISE_SIZES, assert_same_values_and_gradients, gradients, leaf
 from mmdcls.dcls.conv import convolve, operators
 from mmdcls.dcls.conv.crossovers import FFT_FROM, Call, preferred
 from mmdcls.dcls.conv.operators import depthwise, depthwise_why_not
-from mmdcls.dcls.conv.tiles import TILE
 from mmdcls.dcls.conv.ways import WAYS, choose
 
-# map, kernel, padding
-SIZES = {
-    "smaller than a tile": ((9, 7), (5, 3), (2, 1)),
-    "as large as a tile": ((TILE, TILE), (3, 3), (1, 1)),
-    "one cell more than a tile": ((TILE + 1, TILE + 1), (3, 5), (1, 2)),
-    "several tiles and a rest": ((2 * TILE + 3, 3 * TILE - 1), (7, 5), (3, 2)),
-    "even kernel": ((11, 12), (4, 6), (2, 3)),
-    "no padding": ((11, 20), (4, 3), (0, 0)),
-    "padding along one axis": ((20, 11), (5, 4), (4, 0)),
-    "kernel larger than the map": ((6, 5), (13, 17), (6, 8)),
-    "kernel as large as the map": ((6, 5), (6, 5), (0, 0)),
-    "padding larger than the kernel": ((5, 4), (2, 3), (4, 5)),
-    "single row": ((1, 2 * TILE + 1), (1, 7), (0, 3)),
-    "single cell": ((1, 1), (1, 1), (0, 0)),
-}
 PAIRS = list(itertools.product(*WAYS.values()))
-each_size = pytest.mark.parametrize("size, kernel_size, padding", SIZES.values(), ids=SIZES)
+each_size = pytest.mark.parametrize(
+    "size, kernel_size, padding", DEPTHWISE_SIZES.values(), ids=DEPTHWISE_SIZES
+)
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
@@ -46,7 +32,7 @@ def way(request, monkeypatch) -> tuple[str, str]:
 def take(monkeypatch, values: str, gradient: str) -> None:
     chosen = dict(values=values, kernel_gradient=gradient)
 
-    def choose(computation, x, kernel_size):
+    def choose(computation, call):
         return WAYS[computation][chosen[computation]].run
 
     monkeypatch.setattr(operators, "choose", choose)
@@ -286,7 +272,7 @@ def test_depthwise_answers_in_the_memory_format_of_the_input(channels, kernel_ne
 def test_the_custom_operators_keep_the_rules_of_torch(dtype, stride, with_bias, way):
     if "fft" in way and dtype == torch.bfloat16:
         pytest.skip("the FFT refuses bfloat16")
-    size, kernel_size, padding = SIZES["smaller than a tile"]
+    size, kernel_size, padding = DEPTHWISE_SIZES["smaller than a tile"]
     x = torch.randn(2, 3, *size, dtype=dtype).to(memory_format=torch.channels_last)
     kernel = torch.randn(3, 1, *kernel_size, dtype=dtype).requires_grad_()
     bias = torch.randn(3, dtype=dtype).requires_grad_() if with_bias else None
@@ -329,8 +315,7 @@ def test_the_preferred_way_is_taken_unless_it_refuses(computation, dtype):
     for side in (1, 7, 64, 256, 1000):
         for kernel in (1, 3, 17, 63):
             call = Call((side, side), (kernel, kernel), dtype)
-            x = torch.empty(1, 1, side, side, dtype=dtype)
-            run = choose(computation, x, (kernel, kernel))
+            run = choose(computation, call)
             (name,) = (name for name, way in WAYS[computation].items() if way.run is run)
             assert WAYS[computation][name].why_not(call) is None
             reason = WAYS[computation][preferred(computation, call)].why_not(call)

@@ -1,0 +1,238 @@
+"""Depthwise convolution on the tensor cores of NVIDIA GPUs, in Triton: one of the ways.
+
+A row of the kernel is a banded matrix. TILE neighbouring outputs see a window of TILE + S_w - 1
+columns of the input, so that kernel row i gives all TILE of them
+
+    window, i rows further down  @  band,    band[k, o] = kernel[i, k - o]
+
+and the sum over i is the convolution. The rows of this product are all (sample, output row, tile of
+columns) of a channel. The windows are read from a copy of the input, channel by channel, with zeros
+around, whose rows start on 16 bytes. The gradient of the kernel turns the product round: transposed
+gradient @ window, whose diagonals, added up, are a row of it.
+
+Sums are in float32 and always in the same order. float32 is multiplied as three products of its
+halves in tf32, which rounds about as float32 does. A NaN or an infinity reaches all tiles whose
+windows it is in.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .windows import TILE, blocks, offset_of, window_of
+
+# Most rows of the products at a time, and bytes of their windows: what fits the registers.
+VALUES_ROWS, VALUES_BYTES = 128, 2**14
+GRADIENT_BYTES = 128
+# Most kernel rows that a program has accumulators for, by columns of a window.
+KERNEL_ROWS = {32: 9, 64: 8, 128: 4}
+# Programs among which the gradient's sum is split; a constant, for the same bits on every card.
+GRADIENT_PROGRAMS = 1056
+# Of a copy, channels and columns at a time.
+COPY_BLOCK = 64
+
+
+@triton.jit(do_not_specialize=["H", "W", "rows", "tiles", "top", "left"])
+def pack_kernel(x, packed, C, H, W, rows, tiles, top, left, B: tl.constexpr):
+    """x (N, H, W, C) -> packed (N, C, rows, 16 * tiles), zeros around."""
+    columns = tiles * 16
+    sample, row = tl.program_id(0) // rows, tl.program_id(0) % rows
+    k = tl.program_id(1) * B + tl.arange(0, B)
+    c = tl.program_id(2) * B + tl.arange(0, B)
+    w = k - left
+    h = row - top + 0 * w
+    inside = (h >= 0) & (h < H) & (w >= 0) & (w < W)
+    source = x + ((sample * H + h) * W + w)[None, :] * C + c[:, None]
+    values = tl.load(source, mask=inside[None, :] & (c < C)[:, None], other=0.0)
+    target = packed + ((sample * C + c) * rows + row)[:, None] * columns + k[None, :]
+    tl.store(target, values, mask=(c < C)[:, None] & (k < columns)[None, :])
+
+
+@triton.jit(do_not_specialize=["cells"])
+def unpack_kernel(y, out, C, cells, B: tl.constexpr):
+    """y (N, C, cells) -> out (N, cells, C)."""
+    s = tl.program_id(0) * B + tl.arange(0, B)
+    c = tl.program_id(1) * B + tl.arange(0, B)
+    first = tl.program_id(2) * C * cells
+    inside = (c < C)[:, None] & (s < cells)[None, :]
+    values = tl.load(y + first + c[:, None] * cells + s[None, :], mask=inside)
+    tl.store(out + first + s[None, :] * C + c[:, None], values, mask=inside)
+
+
+@triton.jit
+def place_of(m, H, tiles, inverse_plane, inverse_tiles):
+    """Row m of the product -> sample, row of the map, tile of columns."""
+    # A tenth of the cost of dividing integers, and as exact below windows.EXACT.
+    sample = ((m + 0.5) * inverse_plane).to(tl.int32)
+    rest = m - sample * (H * tiles)
+    h = ((rest + 0.5) * inverse_tiles).to(tl.int32)
+    return sample, h, rest - h * tiles
+
+
+@triton.jit(
+    do_not_specialize=["C", "M", "H", "W", "tiles", "rows", "row_tiles", "S_h", "S_w", "offset"]
+)
+def values_kernel(
+    packed, kernel, bias, y, C, M, H, W, tiles, rows, row_tiles, S_h, S_w, offset,
+    inverse_plane, inverse_tiles,
+    HAS_BIAS: tl.constexpr, PRECISION: tl.constexpr, WINDOW: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    """packed (N, C, rows, 16 * row_tiles), kernel (C, S_h, S_w), bias (C,) -> y (N, C, H, W).
+
+    offset  columns of a window before the first that its first output sees
+    """
+    # Seen to be a multiple of 16, so that loads are wide.
+    columns = row_tiles * 16
+    c = tl.program_id(1)
+    m = tl.program_id(0) * B + tl.arange(0, B)
+    sample, h, tile = place_of(tl.minimum(m, M - 1), H, tiles, inverse_plane, inverse_tiles)
+    k, o = tl.arange(0, WINDOW), tl.arange(0, 16)
+    start = ((sample * C + c) * rows + h) * columns + tile * 16
+    windows = packed + start[:, None] + k[None, :]
+    j = k[:, None] - o[None, :] - offset
+    in_band = (j >= 0) & (j < S_w)
+    band = kernel + c * S_h * S_w + j
+    total = tl.zeros((B, 16), tl.float32)
+    for i in range(S_h):
+        left = tl.load(windows + i * columns)
+        right = tl.load(band + i * S_w, mask=in_band, other=0.0).to(left.dtype)
+        total = tl.dot(left, right, total, input_precision=PRECISION)
+    if HAS_BIAS:
+        total += tl.load(bias + c).to(tl.float32)
+    w = tile[:, None] * 16 + o[None, :]
+    place = (((sample * C + c) * H + h) * W)[:, None] + w
+    tl.store(y + place, total.to(y.dtype.element_ty), mask=(m < M)[:, None] & (w < W))
+
+
+@triton.jit(
+    do_not_specialize=["C", "M", "H", "tiles", "rows", "row_tiles", "S_h", "S_w", "offset", "count"]
+)
+def kernel_gradient_kernel(
+    grad, packed, out, C, M, H, tiles, rows, row_tiles, S_h, S_w, offset, count,
+    inverse_plane, inverse_tiles,
+    ROWS: tl.constexpr, PRECISION: tl.constexpr, WINDOW: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    """grad (N, C, H, 16 * tiles), packed as for the values -> out (splits, C, S_h, S_w).
+
+    Each split adds up count blocks of B rows of the product.
+    """
+    columns = row_tiles * 16
+    c, first, split = tl.program_id(0), tl.program_id(1) * ROWS, tl.program_id(2)
+    k, o = tl.arange(0, WINDOW), tl.arange(0, 16)
+    totals = ()
+    for _ in tl.static_range(ROWS):
+        totals = totals + (tl.zeros((16, WINDOW), tl.float32),)  # noqa: RUF005
+    for block in range(split * count, split * count + count):
+        m = block * B + tl.arange(0, B)
+        sample, h, tile = place_of(tl.minimum(m, M - 1), H, tiles, inverse_plane, inverse_tiles)
+        plane = sample * C + c
+        start = (plane * H + h) * (tiles * 16) + tile * 16
+        right = tl.load(grad + start[:, None] + o[None, :], mask=(m < M)[:, None], other=0.0)
+        right = tl.trans(right)
+        windows = packed + ((plane * rows + h) * columns + tile * 16)[:, None] + k[None, :]
+        added = ()
+        for i in tl.static_range(ROWS):
+            # Rows past the kernel repeat its last, and are not stored.
+            left = tl.load(windows + tl.minimum(first + i, S_h - 1) * columns)
+            added = added + (tl.dot(right, left, totals[i], input_precision=PRECISION),)  # noqa: RUF005
+        totals = added
+    j = tl.arange(0, WINDOW)
+    diagonal = o[:, None] + j[None, :] + offset
+    inside = diagonal < WINDOW
+    diagonal = tl.where(inside, diagonal, 0)
+    for i in tl.static_range(ROWS):
+        row = tl.sum(tl.where(inside, tl.gather(totals[i], diagonal, 1), 0.0), 0)
+        place = ((split * C + c) * S_h + first + i) * S_w + j
+        tl.store(out + place, row, mask=(j < S_w) & (first + i + 0 * j < S_h))
+
+
+def pack(x: Tensor, rows: int, columns: int, top: int = 0, left: int = 0) -> Tensor:
+    """x (N, C, H, W), channels_last -> (N, C, rows, columns); columns is a multiple of TILE."""
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).contiguous()
+    # The interpreter takes bfloat16 for whole numbers.
+    dtype = torch.float32 if x.device.type == "cpu" else x.dtype
+    packed = x.new_empty(n, c, rows, columns, dtype=dtype)
+    grid = n * rows, blocks(columns, COPY_BLOCK), blocks(c, COPY_BLOCK)
+    pack_kernel[grid](x, packed, c, h, w, rows, columns // TILE, top, left, B=COPY_BLOCK)
+    return packed
+
+
+def windowed(x: Tensor, kernel_width: int, padding: list[int], width: int) -> tuple[Tensor, dict]:
+    """x packed for width outputs in a row, and what the kernels have to know of it."""
+    window = window_of(kernel_width, padding[1], x.dtype)
+    tiles = blocks(width, TILE)
+    rows, columns = x.shape[2] + 2 * padding[0], TILE * (tiles - 1) + window
+    offset = offset_of(padding[1])
+    packed = pack(x, rows, columns, padding[0], padding[1] + offset)
+    precision = "tf32x3" if x.dtype == torch.float32 else "tf32"
+    layout = dict(tiles=tiles, rows=rows, row_tiles=columns // TILE, offset=offset)
+    return packed, dict(**layout, WINDOW=window, PRECISION=precision, num_warps=4, num_stages=1)
+
+
+def rows_of_product(n: int, h: int, tiles: int, most: int) -> dict[str, float]:
+    """most: of the rows in a block."""
+    m = n * h * tiles
+    block = max(TILE, min(most, triton.next_power_of_2(m)))
+    return dict(M=m, H=h, inverse_plane=1 / (h * tiles), inverse_tiles=1 / tiles, B=block)
+
+
+def values(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    n, c, *size = x.shape
+    s_h, s_w = kernel.shape[2:]
+    h, w = (d + 2 * p - s + 1 for d, p, s in zip(size, padding, (s_h, s_w), strict=True))
+    out = torch.empty((n, c, h, w), dtype=x.dtype, device=x.device)
+    last = torch.empty_like(out, memory_format=torch.channels_last)
+    with torch.cuda.device_of(x):
+        packed, layout = windowed(x, s_w, padding, w)
+        most = min(VALUES_ROWS, VALUES_BYTES // (layout["WINDOW"] * x.element_size()))
+        product = rows_of_product(n, h, layout["tiles"], most)
+        values_kernel[blocks(product["M"], product["B"]), c](
+            packed,
+            kernel.contiguous(),
+            kernel if bias is None else bias,
+            out,
+            c,
+            W=w,
+            S_h=s_h,
+            S_w=s_w,
+            HAS_BIAS=bias is not None,
+            **product,
+            **layout,
+        )
+        grid = blocks(h * w, COPY_BLOCK), blocks(c, COPY_BLOCK), n
+        unpack_kernel[grid](out, last, c, h * w, B=COPY_BLOCK)
+    return last
+
+
+def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
+    n, c, h, w = grad.shape
+    s_h, s_w = kernel_size
+    with torch.cuda.device_of(x):
+        packed, layout = windowed(x, s_w, padding, w)
+        tiles = layout["tiles"]
+        gradient = pack(grad, h, TILE * tiles)
+        product = rows_of_product(n, h, tiles, GRADIENT_BYTES // x.element_size())
+        groups = blocks(s_h, KERNEL_ROWS[layout["WINDOW"]])
+        most = blocks(product["M"], product["B"])
+        count = blocks(most, max(1, GRADIENT_PROGRAMS // (c * groups)))
+        splits = blocks(most, count)
+        dtype = x.dtype if splits == 1 else torch.float32
+        out = torch.empty((splits, c, s_h, s_w), dtype=dtype, device=x.device)
+        kernel_gradient_kernel[c, groups, splits](
+            gradient,
+            packed,
+            out,
+            c,
+            S_h=s_h,
+            S_w=s_w,
+            count=count,
+            ROWS=blocks(s_h, groups),
+            **product,
+            **layout,
+        )
+        total = out[0] if splits == 1 else out.sum(0).to(x.dtype)
+    return total.unsqueeze(1)

@@ -1,0 +1,151 @@
+"""The band is `F.conv2d`: on a GPU, or on a CPU by Triton's interpreter (test_interpreted.py)."""
+
+import os
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from helpers.cases import DEPTHWISE_SIZES, draw_layer, gradients
+from mmdcls.dcls import INTERPOLATIONS
+from mmdcls.dcls.conv import operators, plain
+from mmdcls.dcls.conv.operators import depthwise
+from mmdcls.dcls.conv.ways import GPU_WAYS
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+GPUS = [pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else []
+DEVICES = ["cpu"] if INTERPRETED else GPUS
+if not DEVICES:
+    pytest.skip("needs a GPU; test_interpreted.py runs it without one", allow_module_level=True)
+
+SIZES = {
+    **DEPTHWISE_SIZES,
+    "the window exactly": ((19, 33), (17, 17), (8, 8)),
+    "the second window": ((9, 20), (4, 31), (2, 15)),
+    "several splits of the sum": ((37, 40), (3, 3), (1, 1)),
+    "several programs for the kernel's rows": ((10, 9), (21, 3), (10, 1)),
+}
+WIDEST = {torch.float32: 42, torch.float16: 106, torch.bfloat16: 106}
+# Half precision rounds values, gradients and, in the interpreter by cutting off, bfloat16; float32
+# is three products in tf32.
+TOLERANCE = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+each_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request) -> torch.device:
+    return torch.device(request.param)
+
+
+@pytest.fixture(autouse=True)
+def band(monkeypatch) -> None:
+    """Every call takes the band, and fresh memory is full of NaN."""
+
+    def choose(computation, call):
+        return GPU_WAYS[computation]["band"].run
+
+    monkeypatch.setattr(operators, "choose", choose)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(2).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+def draw(dtype, device, batch, channels, size, kernel_size) -> dict[str, torch.Tensor]:
+    shapes = dict(x=(batch, channels, *size), kernel=(channels, 1, *kernel_size), bias=(channels,))
+    return {n: torch.randn(s).to(device, dtype).requires_grad_() for n, s in shapes.items()}
+
+
+def assert_is_conv2d(sources: dict[str, torch.Tensor], padding: tuple[int, int]) -> None:
+    """In values and gradients, against float64; there the framework's own way is torch's."""
+    exact = {name: t.detach().double().requires_grad_() for name, t in sources.items()}
+    channels = sources["x"].shape[1]
+    theirs = F.conv2d(*exact.values(), padding=padding, groups=channels)
+    ours = depthwise(**{"bias": None, **sources}, stride=(1, 1), padding=padding)
+    found = dict(values=ours, **gradients(ours, sources))
+    for name, expected in dict(values=theirs, **gradients(theirs, exact)).items():
+        dtype = found[name].dtype
+        assert dtype == sources["x"].dtype and found[name].shape == expected.shape
+        # Where every product meets padding the exact sum is 0, of numbers of the order of 1.
+        error = (found[name].double() - expected).norm() / expected.norm().clamp(min=1)
+        assert error < TOLERANCE[dtype], name
+
+
+@each_dtype
+@pytest.mark.parametrize("size, kernel_size, padding", SIZES.values(), ids=SIZES)
+def test_the_band_is_conv2d_in_values_and_gradients(dtype, size, kernel_size, padding, device):
+    assert_is_conv2d(draw(dtype, device, 2, 3, size, kernel_size), padding)
+
+
+@each_dtype
+def test_the_widest_kernel(dtype, device):
+    assert_is_conv2d(draw(dtype, device, 1, 2, (5, 7), (3, WIDEST[dtype])), (1, 50))
+
+
+@pytest.mark.parametrize("batch, channels", [(1, 1), (1, 70), (5, 2)])
+def test_any_number_of_maps_and_channels(batch, channels, device):
+    assert_is_conv2d(draw(torch.float32, device, batch, channels, (5, 6), (3, 3)), (1, 1))
+
+
+def test_no_bias(device):
+    sources = draw(torch.float32, device, 2, 3, (5, 6), (3, 3))
+    del sources["bias"]
+    assert_is_conv2d(sources, (1, 1))
+
+
+@pytest.mark.parametrize("needed", ["x", "kernel", "bias"])
+def test_only_the_gradient_that_is_asked_for(needed, device):
+    sources = {
+        name: tensor.detach().requires_grad_(name == needed)
+        for name, tensor in draw(torch.float32, device, 2, 3, (9, 9), (5, 5)).items()
+    }
+    ours = depthwise(**sources, stride=(1, 1), padding=(2, 2))
+    theirs = F.conv2d(*sources.values(), padding=2, groups=3)
+    leaves = {needed: sources[needed]}
+    torch.testing.assert_close(gradients(ours, leaves), gradients(theirs, leaves))
+
+
+def test_the_same_bits_twice(device):
+    sources = draw(torch.float32, device, 2, 3, (20, 40), (3, 5))
+
+    def once() -> dict[str, torch.Tensor]:
+        y = depthwise(**sources, stride=(1, 1), padding=(1, 2))
+        return dict(values=y, **gradients(y, sources))
+
+    for first, second in zip(once().values(), once().values(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_the_memory_format_of_the_input(device):
+    sources = draw(torch.float32, device, 2, 3, (9, 7), (5, 5))
+    assert depthwise(**sources, stride=(1, 1), padding=(2, 2)).is_contiguous()
+    sources["x"] = sources["x"].contiguous(memory_format=torch.channels_last)
+    y = depthwise(**sources, stride=(1, 1), padding=(2, 2))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_gradients_of_gradients(device):
+    sources = draw(torch.float32, device, 2, 3, (6, 7), (3, 4))
+
+    def second(function) -> tuple[torch.Tensor, ...]:
+        y = function(*sources.values(), (1, 1), (1, 2))
+        first = torch.autograd.grad(y.square().sum(), list(sources.values()), create_graph=True)
+        return torch.autograd.grad(sum(g.square().sum() for g in first), list(sources.values()))
+
+    def theirs(*arguments):
+        return plain(*arguments, groups=3)
+
+    torch.testing.assert_close(second(depthwise), second(theirs), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_a_layer_with_elements_that_move(interpolation, device):
+    layer = draw_layer(kernel_size=7, padding=3, groups=4, interpolation=interpolation)
+    layer = layer.float().to(device)
+    sources = dict(layer.named_parameters(), x=torch.randn(2, 4, 9, 20, device=device))
+    sources["x"].requires_grad_()
+    ours = depthwise(sources["x"], layer.kernel(), layer.bias, stride=(1, 1), padding=(3, 3))
+    theirs = plain(sources["x"], layer.kernel(), layer.bias, padding=3, groups=4)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(gradients(ours, sources), gradients(theirs, sources))
