@@ -81,3 +81,10 @@ def is_transformed(tensor: Tensor) -> bool:
         or torch._C._functorch.is_legacy_batchedtensor(tensor)
         or forward_ad.unpack_dual(tensor).tangent is not None
     )
+
+
+def is_traced_away() -> bool:
+    """Whether the graph being traced must run where this package, and its operators, are not."""
+    # Strict export traces as the compiler does, and cannot be told apart from it.
+    exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    return exporting or torch.jit.is_tracing()

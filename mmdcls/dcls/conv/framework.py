@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..kernel import without_autocast
+from ..kernel_formula import without_autocast
 
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..cache import is_transformed
+from ..cache import is_traced_away, is_transformed
 from .framework import framework_gradients, plain
 from .ways import call_of, choose
 from .windows import band_why_not
@@ -76,13 +76,6 @@ def fit_together(x: Tensor, kernel: Tensor, bias: Tensor | None) -> bool:
     if bias is not None and (bias.dtype, bias.device) != (x.dtype, x.device):
         return False
     return (kernel.dtype, kernel.device) == (x.dtype, x.device)
-
-
-def is_traced_away() -> bool:
-    """Whether the graph being traced must run where this package, and its operators, are not."""
-    # Strict export traces as the compiler does, and cannot be told apart from it.
-    exporting = torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
-    return exporting or torch.jit.is_tracing()
 
 
 @torch.library.custom_op("mmdcls::depthwise_conv2d", mutates_args=())

@@ -1,0 +1,158 @@
+"""The construction of kernels on GPUs as `torch.library` operators, each a launch.
+
+Autograd makes about sixty launches of a kernel and its gradient, each on little: several times the
+time of the convolution. Gradients of gradients are those of the formulas in kernel_formula.py.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .cache import is_traced_away, is_transformed
+from .gpu import capability_of, triton_why_not
+from .kernel_formula import kernel_by_formula, shares_by_formula
+
+# Compute capabilities of GPUs for which it was measured. 9.0: H100.
+MEASURED = {(9, 0)}
+# Cells along an axis, so that a slice of the kernel fits the registers of a program.
+LARGEST = 64
+
+
+def construction_why_not(axes: int, cells: int, *sources: Tensor | None) -> str | None:
+    """Why the operators here cannot serve, or None if they can. cells: along the longest axis."""
+    present = [source for source in sources if source is not None]
+    reason = triton_why_not(present[0].device)
+    if reason is not None:
+        return reason
+    if axes != 2 or cells > LARGEST:
+        return f"they build kernels of two axes, of up to {LARGEST} cells"
+    dtypes = {source.dtype for source in present}
+    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
+        return "they compute in float32 or float64"
+    if any(map(is_transformed, present)):
+        return "custom operators know neither torch.func nor forward-mode differentiation"
+    if is_traced_away():
+        return "what is exported runs where this package is not"
+    if capability_of(present[0].device) not in MEASURED:
+        return f"nobody has measured them on a GPU such as {present[0].device}"
+    return None
+
+
+@torch.library.custom_op("mmdcls::element_shares", mutates_args=())
+def fused_shares(
+    positions: Tensor, sigma: Tensor | None, kernel_size: list[int], interpolation: str
+) -> tuple[Tensor, Tensor]:
+    from .construction_kernels import element_shares
+
+    return element_shares(positions, sigma, kernel_size, interpolation)
+
+
+@fused_shares.register_fake
+def _(positions: Tensor, sigma: Tensor | None, kernel_size: list[int], interpolation: str):
+    return tuple(positions.new_empty(*positions.shape[1:], size) for size in kernel_size)
+
+
+@torch.library.custom_op("mmdcls::element_shares_gradient", mutates_args=())
+def fused_shares_gradient(
+    grad_y: Tensor,
+    grad_x: Tensor,
+    positions: Tensor,
+    sigma: Tensor | None,
+    kernel_size: list[int],
+    interpolation: str,
+) -> Tensor:
+    from .construction_kernels import element_shares_gradient
+
+    return element_shares_gradient(grad_y, grad_x, positions, sigma, kernel_size, interpolation)
+
+
+@fused_shares_gradient.register_fake
+def _(
+    grad_y: Tensor,
+    grad_x: Tensor,
+    positions: Tensor,
+    sigma: Tensor | None,
+    kernel_size: list[int],
+    interpolation: str,
+) -> Tensor:
+    return positions.new_empty(1 if sigma is None else 2, *positions.shape)
+
+
+@torch.library.custom_op("mmdcls::kernel_from_shares", mutates_args=())
+def fused_kernel(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
+    from .construction_kernels import kernel_from_shares
+
+    return kernel_from_shares(weight, share_y, share_x)
+
+
+@fused_kernel.register_fake
+def _(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
+    return weight.new_empty(*weight.shape[:2], share_y.shape[-1], share_x.shape[-1])
+
+
+@torch.library.custom_op("mmdcls::kernel_from_shares_gradient", mutates_args=())
+def fused_kernel_gradient(
+    grad: Tensor, weight: Tensor, share_y: Tensor, share_x: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    from .construction_kernels import kernel_from_shares_gradient
+
+    return kernel_from_shares_gradient(grad, weight, share_y, share_x)
+
+
+@fused_kernel_gradient.register_fake
+def _(grad: Tensor, weight: Tensor, share_y: Tensor, share_x: Tensor):
+    return tuple(source.new_empty(source.shape) for source in (weight, share_y, share_x))
+
+
+def gradients_of_formula(
+    formula: Callable[..., Tensor | tuple[Tensor, ...]],
+    sources: list[Tensor],
+    grads: tuple[Tensor, ...],
+) -> tuple[Tensor, ...]:
+    """Of sources that are asked for, in a graph of their own."""
+    values = formula(*sources)
+    values = values if isinstance(values, tuple) else (values,)
+    wanted = [source for source in sources if source is not None and source.requires_grad]
+    found = iter(torch.autograd.grad(values, wanted, grads, create_graph=True))
+    return tuple(
+        next(found) if source is not None and source.requires_grad else None for source in sources
+    )
+
+
+def _save_shares(ctx, inputs: tuple, output: tuple) -> None:
+    positions, sigma, ctx.kernel_size, ctx.interpolation = inputs
+    ctx.save_for_backward(positions, sigma)
+
+
+def _gradients_of_shares(ctx, grad_y: Tensor, grad_x: Tensor) -> tuple[Tensor | None, ...]:
+    positions, sigma = ctx.saved_tensors
+    rule = ctx.kernel_size, ctx.interpolation
+    if torch.is_grad_enabled() or is_transformed(grad_y) or is_transformed(grad_x):
+
+        def formula(positions: Tensor, sigma: Tensor | None) -> tuple[Tensor, ...]:
+            return shares_by_formula(positions, sigma, *rule)
+
+        sources = [positions, sigma]
+        return *gradients_of_formula(formula, sources, (grad_y, grad_x)), None, None
+    found = fused_shares_gradient(grad_y, grad_x, positions, sigma, *rule)
+    return found[0], None if sigma is None else found[1], None, None
+
+
+def _save_kernel(ctx, inputs: tuple, output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _gradients_of_kernel(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    weight, *shares = ctx.saved_tensors
+    if torch.is_grad_enabled() or is_transformed(grad):
+
+        def formula(weight: Tensor, *shares: Tensor) -> Tensor:
+            return kernel_by_formula(weight, shares)
+
+        return gradients_of_formula(formula, [weight, *shares], (grad,))
+    return tuple(fused_kernel_gradient(grad, weight, *shares))
+
+
+fused_shares.register_autograd(_gradients_of_shares, setup_context=_save_shares)
+fused_kernel.register_autograd(_gradients_of_kernel, setup_context=_save_kernel)
