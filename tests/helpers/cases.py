@@ -1,6 +1,7 @@
 """What the tests of the torch-only room share: layers by number of axes, and random elements."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -100,7 +101,7 @@ def gradients(output: Tensor, sources: dict[str, Tensor]) -> dict[str, Tensor]:
     """Of a fixed random projection of the output."""
     generator = torch.Generator().manual_seed(1)
     direction = torch.randn(output.shape, generator=generator, dtype=torch.double)
-    grads = torch.autograd.grad(output, list(sources.values()), direction.to(output.dtype))
+    grads = torch.autograd.grad(output, list(sources.values()), direction.to(output))
     return dict(zip(sources, grads, strict=True))
 
 
@@ -134,6 +135,17 @@ def draw_input(axes: int = 2, channels: int = 4, batch: int = 2, least: int = 7)
     """A float64 leaf with another odd or even size along every axis."""
     sizes = range(least, least + axes)
     return torch.randn(batch, channels, *sizes, dtype=torch.double).requires_grad_()
+
+
+@contextmanager
+def poisoned() -> Iterator[None]:
+    """Fresh memory is full of NaN, so that what is not written shows."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.empty(2).isnan().all()
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 class LargestTensor(TorchDispatchMode):
