@@ -14,8 +14,16 @@ from hypothesis import settings
 TESTS = Path(__file__).parent
 GPUS = [pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else []
 DEVICES = ["cpu", *GPUS]
-# Comparisons with the published layers need them; the rest of the layer's tests does not.
-collect_ignore_glob = [] if find_spec("DCLS") else ["dcls/test_published*.py"]
+# Kernels in Triton run on a GPU, or on the CPU by its interpreter (dcls/test_interpreted.py).
+TRITON_DEVICES = ["cpu"] if os.environ.get("TRITON_INTERPRET") == "1" else GPUS
+# Tests that cannot run here.
+collect_ignore_glob = []
+if not TRITON_DEVICES:
+    collect_ignore_glob += ["dcls/conv/test_band.py", "dcls/test_construction.py"]
+if not GPUS:
+    collect_ignore_glob += ["dcls/test_on_gpu.py"]
+if not find_spec("DCLS"):
+    collect_ignore_glob += ["dcls/test_published*.py"]
 # The inputs are small, and threads that wait for each other cost more than they bring.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 settings.register_profile("laws", deadline=None, derandomize=True, database=None, max_examples=40)
@@ -48,6 +56,12 @@ def layout() -> Iterator[None]:
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device on which the layer has to compute the same."""
+    return torch.device(request.param)
+
+
+@pytest.fixture(params=TRITON_DEVICES)
+def triton_device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device on which the kernels in Triton run."""
     return torch.device(request.param)
 
 

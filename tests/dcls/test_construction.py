@@ -1,6 +1,4 @@
-"""Kernels built in few launches are those of the formulas: on a GPU, or by Triton's interpreter."""
-
-import os
+"""Kernels built in few launches are those of the formulas."""
 
 import pytest
 import torch
@@ -8,20 +6,9 @@ import torch
 from helpers.cases import PLACES, draw_elements, draw_layer, gradients, poisoned
 from mmdcls.dcls import INTERPOLATIONS, construct_kernel, kernel, reference
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-GPUS = [pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else []
-DEVICES = ["cpu"] if INTERPRETED else GPUS
-if not DEVICES:
-    pytest.skip("needs a GPU; test_interpreted.py runs it without one", allow_module_level=True)
-
 SIZES = [(5, 5), (4, 7), (1, 6), (1, 1), (17, 17)]
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 each_size = pytest.mark.parametrize("size", SIZES, ids=str)
-
-
-@pytest.fixture(params=DEVICES)
-def device(request) -> torch.device:
-    return torch.device(request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +28,10 @@ def leaves(elements) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("place", PLACES)
 @each_size
 @each_interpolation
-def test_the_kernel_and_its_gradients_are_those_of_the_formulas(interpolation, size, place, device):
-    elements = draw_elements(size, interpolation, place, (3, 2, 11), device)
+def test_the_kernel_and_its_gradients_are_those_of_the_formulas(
+    interpolation, size, place, triton_device
+):
+    elements = draw_elements(size, interpolation, place, (3, 2, 11), triton_device)
     sources = leaves(elements)
     with poisoned():
         ours = construct_kernel(*elements, size, interpolation)
@@ -53,8 +42,8 @@ def test_the_kernel_and_its_gradients_are_those_of_the_formulas(interpolation, s
 
 
 @each_interpolation
-def test_the_kernel_is_that_of_the_reference(interpolation, device):
-    elements = draw_elements((4, 5), interpolation, shape=(2, 1, 3), device=device)
+def test_the_kernel_is_that_of_the_reference(interpolation, triton_device):
+    elements = draw_elements((4, 5), interpolation, shape=(2, 1, 3), device=triton_device)
     ours = construct_kernel(*elements, (4, 5), interpolation)
     on_cpu = [None if t is None else t.cpu() for t in elements]
     theirs = reference.construct_kernel(*on_cpu, (4, 5), interpolation)
@@ -62,8 +51,8 @@ def test_the_kernel_is_that_of_the_reference(interpolation, device):
 
 
 @each_interpolation
-def test_in_float32_it_rounds_no_more_than_the_formulas(interpolation, device):
-    elements = draw_elements((17, 17), interpolation, shape=(3, 1, 34), device=device)
+def test_in_float32_it_rounds_no_more_than_the_formulas(interpolation, triton_device):
+    elements = draw_elements((17, 17), interpolation, shape=(3, 1, 34), device=triton_device)
     low = [None if t is None else t.detach().float().requires_grad_() for t in elements]
     ours = construct_kernel(*low, (17, 17), interpolation)
     theirs = by_formula(*[None if t is None else t.double() for t in low], (17, 17), interpolation)
@@ -73,8 +62,8 @@ def test_in_float32_it_rounds_no_more_than_the_formulas(interpolation, device):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @each_interpolation
-def test_positions_that_are_no_numbers(interpolation, value, device):
-    elements = draw_elements((4, 5), interpolation, shape=(3, 1, 2), device=device)
+def test_positions_that_are_no_numbers(interpolation, value, triton_device):
+    elements = draw_elements((4, 5), interpolation, shape=(3, 1, 2), device=triton_device)
     elements.positions.data[0, 1] = value
     ours = construct_kernel(*elements, (4, 5), interpolation)
     theirs = by_formula(*elements, (4, 5), interpolation)
@@ -84,9 +73,9 @@ def test_positions_that_are_no_numbers(interpolation, value, device):
         torch.testing.assert_close(gradients(ours, sources), gradients(theirs, sources))
 
 
-def test_sigma_of_zero_and_elements_on_their_kinks(device):
+def test_sigma_of_zero_and_elements_on_their_kinks(triton_device):
     for interpolation in ("triangle", "gaussian"):
-        elements = draw_elements((4, 5), interpolation, "on the grid", device=device)
+        elements = draw_elements((4, 5), interpolation, "on the grid", device=triton_device)
         elements.sigma.data.zero_()
         ours = construct_kernel(*elements, (4, 5), interpolation)
         theirs = by_formula(*elements, (4, 5), interpolation)
@@ -95,8 +84,8 @@ def test_sigma_of_zero_and_elements_on_their_kinks(device):
 
 
 @each_interpolation
-def test_gradients_of_gradients(interpolation, device):
-    elements = draw_elements((3, 4), interpolation, device=device)
+def test_gradients_of_gradients(interpolation, triton_device):
+    elements = draw_elements((3, 4), interpolation, device=triton_device)
     sources = [t for t in elements if t is not None]
 
     def second(construct) -> tuple[torch.Tensor, ...]:
@@ -107,9 +96,9 @@ def test_gradients_of_gradients(interpolation, device):
     torch.testing.assert_close(second(construct_kernel), second(by_formula))
 
 
-def test_shares_are_shared_by_layers(device):
-    owner = draw_layer(kernel_size=5, groups=4, interpolation="gaussian").to(device)
-    layer = draw_layer(kernel_size=5, groups=4, share_positions=True).to(device)
+def test_shares_are_shared_by_layers(triton_device):
+    owner = draw_layer(kernel_size=5, groups=4, interpolation="gaussian").to(triton_device)
+    layer = draw_layer(kernel_size=5, groups=4, share_positions=True).to(triton_device)
     shares = owner.shares()
     (owner.kernel(shares) * 2 + layer.kernel(shares)).sum().backward()
     found = owner.positions.grad.clone(), owner.sigma.grad.clone()

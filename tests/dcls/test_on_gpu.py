@@ -12,8 +12,6 @@ from mmdcls.dcls.conv import crossovers, operators, windows
 from mmdcls.dcls.gpu import capability_of, triton_why_not
 
 pytestmark = pytest.mark.gpu
-if not torch.cuda.is_available():
-    pytest.skip("needs a GPU", allow_module_level=True)
 GPU = torch.device("cuda", torch.cuda.current_device())
 if reason := triton_why_not(GPU):
     pytest.skip(reason, allow_module_level=True)

@@ -22,9 +22,6 @@ from torch import Tensor
 
 from .windows import TILE, blocks, offset_of, window_of
 
-# Most rows of the products at a time, and bytes of their windows: what fits the registers.
-VALUES_ROWS, VALUES_BYTES = 128, 2**14
-GRADIENT_BYTES = 128
 # Most kernel rows that a program has accumulators for, by columns of a window.
 KERNEL_ROWS = {32: 9, 64: 8, 128: 4}
 # Programs among which the gradient's sum is split; a constant, for the same bits on every card.
@@ -171,6 +168,13 @@ def windowed(x: Tensor, kernel_width: int, padding: list[int], width: int) -> tu
     return packed, dict(**layout, WINDOW=window, PRECISION=precision, num_warps=4, num_stages=1)
 
 
+def most_rows(window: int, dtype: torch.dtype) -> dict[str, int]:
+    """Rows of the products at a time: as many as fit the registers."""
+    return dict(
+        values=min(128, 2**14 // (window * dtype.itemsize)), kernel_gradient=128 // dtype.itemsize
+    )
+
+
 def rows_of_product(n: int, h: int, tiles: int, most: int) -> dict[str, float]:
     """most: of the rows in a block."""
     m = n * h * tiles
@@ -188,7 +192,7 @@ def values(
     last = torch.empty_like(out, memory_format=torch.channels_last)
     with torch.cuda.device_of(x):
         packed, layout = windowed(x, s_w, padding, w)
-        most = min(VALUES_ROWS, VALUES_BYTES // (layout["WINDOW"] * x.element_size()))
+        most = most_rows(layout["WINDOW"], x.dtype)["values"]
         product = rows_of_product(n, h, layout["tiles"], most)
         values_kernel[blocks(product["M"], product["B"]), c](
             packed,
@@ -215,7 +219,8 @@ def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: li
         packed, layout = windowed(x, s_w, padding, w)
         tiles = layout["tiles"]
         gradient = pack(grad, h, TILE * tiles)
-        product = rows_of_product(n, h, tiles, GRADIENT_BYTES // x.element_size())
+        most = most_rows(layout["WINDOW"], x.dtype)["kernel_gradient"]
+        product = rows_of_product(n, h, tiles, most)
         groups = blocks(s_h, KERNEL_ROWS[layout["WINDOW"]])
         most = blocks(product["M"], product["B"])
         count = blocks(most, max(1, GRADIENT_PROGRAMS // (c * groups)))

@@ -49,8 +49,10 @@ def band_why_not(call: Call) -> str | None:
         return f"it works at stride 1, and this stride is {call.stride}"
     window = window_of(call.kernel_size[1], call.padding[1], call.dtype)
     if window is None:
-        most = max(WINDOWS[call.dtype]) - TILE - ALIGNED + 2
-        return f"it takes kernels up to {most} cells wide, and this is {call.kernel_size}"
+        most = max(WINDOWS[call.dtype]) - TILE + 1 - offset_of(call.padding[1])
+        return (
+            f"with this padding it takes kernels up to {most} wide, and this is {call.kernel_size}"
+        )
     rows = call.size[0] + 2 * call.padding[0]
     height, width = (
         size + 2 * p - s + 1
