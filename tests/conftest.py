@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +29,11 @@ if not find_spec("DCLS"):
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 settings.register_profile("laws", deadline=None, derandomize=True, database=None, max_examples=40)
 settings.load_profile("laws")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "where the tests of the layer make their tensors: pytest --device cuda tests/dcls"
+    parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help=text)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,6 +69,13 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 def triton_device(request: pytest.FixtureRequest) -> torch.device:
     """Each device on which the kernels in Triton run."""
     return torch.device(request.param)
+
+
+@pytest.fixture(autouse=True)
+def default_device(request: pytest.FixtureRequest) -> Iterator[None]:
+    device = request.config.getoption("--device")
+    with nullcontext() if device == "cpu" else torch.device(device):
+        yield
 
 
 @pytest.fixture(autouse=True)

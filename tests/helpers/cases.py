@@ -100,7 +100,7 @@ def leaf(*shape: int, device: torch.device | None = None) -> Tensor:
 def gradients(output: Tensor, sources: dict[str, Tensor]) -> dict[str, Tensor]:
     """Of a fixed random projection of the output."""
     generator = torch.Generator().manual_seed(1)
-    direction = torch.randn(output.shape, generator=generator, dtype=torch.double)
+    direction = torch.randn(output.shape, generator=generator, dtype=torch.double, device="cpu")
     grads = torch.autograd.grad(output, list(sources.values()), direction.to(output))
     return dict(zip(sources, grads, strict=True))
 

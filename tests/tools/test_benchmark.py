@@ -10,7 +10,7 @@ from helpers.catalogue import CONFIGS
 from mmdcls.dcls import Dcls2d
 
 sys.path.insert(0, str(CONFIGS.parent / "tools" / "analysis_tools"))
-import benchmark  # noqa: E402
+import benchmark_cpu as benchmark  # noqa: E402
 import benchmark_peers as peers  # noqa: E402
 import benchmark_report  # noqa: E402
 import benchmark_timing as timing  # noqa: E402
