@@ -74,6 +74,7 @@ def test_the_band(dtype, window, capability, tmp_path):
     layout = dict(WINDOW=window, PRECISION="tf32x3" if dtype == torch.float32 else "tf32")
     rows = band.most_rows(window, dtype)
     constants = dict(HAS_BIAS=True, B=rows["values"], **layout)
+    constants["TOGETHER"] = band.TOGETHER[window]
     values = machine_code(band.values_kernel, NAMES[dtype], constants, capability, tmp_path)
     constants = dict(ROWS=band.KERNEL_ROWS[window], B=rows["kernel_gradient"], **layout)
     kernel = band.kernel_gradient_kernel

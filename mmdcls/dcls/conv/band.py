@@ -22,6 +22,8 @@ from torch import Tensor
 
 from .windows import TILE, blocks, offset_of, window_of
 
+# Kernel rows that the values take together, by columns of a window.
+TOGETHER = {32: 2, 64: 1, 128: 1}
 # Most kernel rows that a program has accumulators for, by columns of a window.
 KERNEL_ROWS = {32: 9, 64: 8, 128: 4}
 # Programs among which the gradient's sum is split; a constant, for the same bits on every card.
@@ -74,6 +76,7 @@ def values_kernel(
     packed, kernel, bias, y, C, M, H, W, tiles, rows, row_tiles, S_h, S_w, offset,
     inverse_plane, inverse_tiles,
     HAS_BIAS: tl.constexpr, PRECISION: tl.constexpr, WINDOW: tl.constexpr, B: tl.constexpr,
+    TOGETHER: tl.constexpr,
 ):  # fmt: skip
     """packed (N, C, rows, 16 * row_tiles), kernel (C, S_h, S_w), bias (C,) -> y (N, C, H, W).
 
@@ -84,16 +87,20 @@ def values_kernel(
     c = tl.program_id(1)
     m = tl.program_id(0) * B + tl.arange(0, B)
     sample, h, tile = place_of(tl.minimum(m, M - 1), H, tiles, inverse_plane, inverse_tiles)
-    k, o = tl.arange(0, WINDOW), tl.arange(0, 16)
+    # Windows of several kernel rows side by side, and their bands below each other.
+    k, o = tl.arange(0, WINDOW * TOGETHER), tl.arange(0, 16)
+    below, k = k // WINDOW, k % WINDOW
     start = ((sample * C + c) * rows + h) * columns + tile * 16
-    windows = packed + start[:, None] + k[None, :]
+    windows = packed + start[:, None] + (below * columns + k)[None, :]
+    below = below[:, None]
     j = k[:, None] - o[None, :] - offset
     in_band = (j >= 0) & (j < S_w)
-    band = kernel + c * S_h * S_w + j
+    band = kernel + c * S_h * S_w + below * S_w + j
     total = tl.zeros((B, 16), tl.float32)
-    for i in range(S_h):
+    for i in range(0, S_h, TOGETHER):
         left = tl.load(windows + i * columns)
-        right = tl.load(band + i * S_w, mask=in_band, other=0.0).to(left.dtype)
+        mask = in_band & (i + below < S_h)
+        right = tl.load(band + i * S_w, mask=mask, other=0.0).to(left.dtype)
         total = tl.dot(left, right, total, input_precision=PRECISION)
     if HAS_BIAS:
         total += tl.load(bias + c).to(tl.float32)
@@ -160,7 +167,9 @@ def windowed(x: Tensor, kernel_width: int, padding: list[int], width: int) -> tu
     """x packed for width outputs in a row, and what the kernels have to know of it."""
     window = window_of(kernel_width, padding[1], x.dtype)
     tiles = blocks(width, TILE)
-    rows, columns = x.shape[2] + 2 * padding[0], TILE * (tiles - 1) + window
+    # Rows below the last that is seen, where kernel rows are taken together.
+    rows = x.shape[2] + 2 * padding[0] + TOGETHER[window] - 1
+    columns = TILE * (tiles - 1) + window
     offset = offset_of(padding[1])
     packed = pack(x, rows, columns, padding[0], padding[1] + offset)
     precision = "tf32x3" if x.dtype == torch.float32 else "tf32"
@@ -171,7 +180,8 @@ def windowed(x: Tensor, kernel_width: int, padding: list[int], width: int) -> tu
 def most_rows(window: int, dtype: torch.dtype) -> dict[str, int]:
     """Rows of the products at a time: as many as fit the registers."""
     return dict(
-        values=min(128, 2**14 // (window * dtype.itemsize)), kernel_gradient=128 // dtype.itemsize
+        values=min(128, 2**14 // (window * TOGETHER[window] * dtype.itemsize)),
+        kernel_gradient=128 // dtype.itemsize,
     )
 
 
@@ -204,6 +214,7 @@ def values(
             S_h=s_h,
             S_w=s_w,
             HAS_BIAS=bias is not None,
+            TOGETHER=TOGETHER[layout["WINDOW"]],
             **product,
             **layout,
         )
