@@ -13,19 +13,20 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("configs/*/README.md")),
+    *sorted(ROOT.glob("projects/*/README.md")),
 ]
 SOURCES = [
     ROOT / "Makefile",
     ROOT / "pyproject.toml",
     *(
         path
-        for room in ("mmdcls", "tests", "tools")
+        for room in ("mmdcls", "projects", "tests", "tools")
         for path in sorted(ROOT.glob(f"{room}/**/*.py"))
     ),
 ]
 # Not as a part of a longer path or of an address. configs/mine is the user's.
 PATH = re.compile(
-    r"(?<![\w./-])(?:mmdcls|tests|tools|docs|configs(?!/mine))/[\w./{},-]+\.(?:py|sh|md)\b"
+    r"(?<![\w./-])(?:mmdcls|projects|tests|tools|docs|configs(?!/mine))/[\w./{},-]+\.(?:py|sh|md)\b"
 )
 # The package and its modules are in lower case, as against the pieces that configs name.
 MODULE = re.compile(r"\bmmdcls(?:\.[a-z_]+)+\b(?!=)")

@@ -52,8 +52,12 @@ class Cell:
         return f"{self.table}: {self.data}, {self.arm}, seed {self.seed}"
 
 
-@cache
 def base_config(path: Path) -> Config:
+    return config_of_file(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@cache
+def config_of_file(path: Path, changed: int) -> Config:
     return config_at(str(path))
 
 

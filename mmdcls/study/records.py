@@ -3,7 +3,9 @@
 import json
 import math
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from mmdcls.errors import InputError
@@ -48,6 +50,12 @@ def named(cell: Cell, record: Record) -> Record:
         overrides=plain(cell.overrides),
     )
     return {**names, **{name: value for name, value in record.items() if name not in names}}
+
+
+def means(figures: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Of figures of the same names."""
+    many = list(figures)
+    return {name: fmean(one[name] for one in many) for name in many[0]}
 
 
 def plain(value: Any) -> Any:

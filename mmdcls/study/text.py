@@ -1,8 +1,13 @@
 """Figures of studies as text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .statistics import Difference, Interval
+
+# What `measures.kernel_figures` tells, as tables call it.
+KERNEL_FIGURES = dict(
+    mean_distance="mean distance", near_another="near another", outside_7x7="outside 7x7"
+)
 
 
 def interval_text(interval: Interval, digits: int = 1) -> str:
@@ -17,6 +22,14 @@ def difference_text(difference: Difference | None, digits: int = 1) -> str:
     interval, form = difference.interval, f"+.{digits}f"
     bounds = "" if interval.half is None else f" [{interval.low:{form}}, {interval.high:{form}}]"
     return f"{interval.mean:{form}}{bounds}"
+
+
+def changes_text(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    """What training has done, for each of KERNEL_FIGURES; empty where a network has none."""
+    return [
+        f"{before[name]:.2f} to {after[name]:.2f}" if name in after else ""
+        for name in KERNEL_FIGURES
+    ]
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -14,7 +14,13 @@ from mmdcls.errors import InputError
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.records import Record, read_records
 from mmdcls.study.statistics import VERDICTS, smallest_as_good
-from mmdcls.study.text import difference_text, interval_text, markdown
+from mmdcls.study.text import (
+    KERNEL_FIGURES,
+    changes_text,
+    difference_text,
+    interval_text,
+    markdown,
+)
 from projects.position_study.pictures import draw
 from projects.position_study.recipes import Figures, best_recipe, figures_of
 from projects.position_study.study import RESULTS
@@ -164,27 +170,18 @@ def figure_table(rows: list[Row], part: str) -> str:
 
 
 def cost_table(rows: list[Row]) -> str:
-    header = ["arm", "parameters", "million multiply-adds", "ms a step"]
-    header += ["mean distance", "near another", "outside 7x7"]
+    header = ["arm", "parameters", "million multiply-adds", "ms a step", *KERNEL_FIGURES.values()]
     lines = [
         [
             row.arm,
             f"{row.parameters:,}",
             "" if row.multiply_adds is None else f"{row.multiply_adds / 1e6:.1f}",
             "" if row.seconds is None else f"{1e3 * row.seconds:.0f}",
-            change(row, "mean_distance"),
-            change(row, "near_another"),
-            change(row, "outside_7x7"),
+            *changes_text(row.before, row.after),
         ]
         for row in rows
     ]
     return markdown(header, lines)
-
-
-def change(row: Row, name: str) -> str:
-    if name not in row.after:
-        return ""
-    return f"{row.before[name]:.2f} to {row.after[name]:.2f}"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """What the records of a table say: for every arm on every data set, and for every claim."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
 from mmdcls.errors import InputError
-from mmdcls.study.records import Record
+from mmdcls.study.records import Record, means
 from mmdcls.study.statistics import (
     OPEN,
     Difference,
@@ -111,8 +111,8 @@ def rows_of(records: Iterable[Record], name: str) -> list[Row]:
                 parameters=same[0]["parameters"],
                 multiply_adds=same[0]["multiply_adds"],
                 seconds=median(timed) if timed else None,
-                before=means([record["before"] for record in same]),
-                after=means([record["after"] for record in same]),
+                before=means(record["before"] for record in same),
+                after=means(record["after"] for record in same),
             )
         )
     return rows
@@ -128,10 +128,6 @@ def recipe_of(table: Table, arm: str, overrides: dict[str, Any]) -> str:
     raise InputError(
         f"The recipe of {arm} is none that tables.py has; run study.py again, which trains it anew."
     )
-
-
-def means(figures: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: fmean(one[name] for one in figures) for name in figures[0]} if figures else {}
 
 
 def verdicts_of(records: Iterable[Record], name: str) -> list[Verdict]:

@@ -1,0 +1,91 @@
+from functools import partial
+
+import pytest
+
+from helpers.provocations import load_tool
+from helpers.studied import write_config
+from mmdcls.study.records import read_records
+from mmdcls.study.run import run_cells
+from mmdcls.study.training import train_cell
+
+sweep = load_tool("analysis_tools/sweep_kernel_size")
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """The cells that a sweep trains, in this process, in their order."""
+    monkeypatch.chdir(tmp_path)
+    cells = []
+
+    def train(cell):
+        cells.append((cell.arm, cell.seed))
+        return train_cell(cell)
+
+    def run(cells, folder, workers, device, seconds):
+        return run_cells(cells, folder, 0, device, seconds, train)
+
+    monkeypatch.setattr(sweep, "run_cells", run)
+    return cells
+
+
+def rows_of(text):
+    return [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_a_sweep_trains_every_size_and_adds_what_is_asked_for_later(trained, tmp_path, capsys):
+    config = str(write_config(tmp_path / "noise.py"))
+    sweep.main([config, "--sizes", "5", "9", "--seeds", "2"])
+    assert trained == [("4-in-5", 0), ("4-in-9", 0), ("4-in-5", 1), ("4-in-9", 1)]
+    sweep.main([config, "--sizes", "5", "9", "13", "--counts", "4", "6", "--seeds", "2"])
+    assert len(trained) == len(set(trained)) == 12
+    folder = tmp_path / "work_dirs/sweep_noise"
+    text = (folder / "sweep.md").read_text()
+    assert text in capsys.readouterr().out
+    rows = rows_of(text)
+    assert [row[:3] for row in rows[2:]] == [
+        [f"| {count}", str(size), "2"] for count in (4, 6) for size in (5, 9, 13)
+    ]
+    # The smallest is compared with nothing; the others with it.
+    assert [row[4] == "" for row in rows[2:]] == [True, False, False] * 2
+    assert "With 6 elements, " in text
+    assert (folder / "sweep.png").stat().st_size > 5000
+    assert all(record["test"] == {} for record in read_records(folder).values())
+
+
+def test_options_are_part_of_what_is_trained(trained, tmp_path):
+    config = str(write_config(tmp_path / "noise.py"))
+    sweep.main([config, "--sizes", "5", "9", "--seeds", "1"])
+    sweep.main([config, "--sizes", "5", "--seeds", "1", "--cfg-options", "train_cfg.max_iters=3"])
+    assert len(trained) == 3
+    folder = tmp_path / "work_dirs/sweep_noise"
+    assert {record["arm"]: record["steps"] for record in read_records(folder).values()} == {
+        "4-in-5": 3,
+        "4-in-9": 2,
+    }
+    # What was trained otherwise is not compared.
+    assert len(rows_of((folder / "sweep.md").read_text())) == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "given", "words"),
+    [
+        ("model['backbone'] = dict(type='Other')", [], "no mmdcls.DclsConvNeXt"),
+        ("", ["--metric", "mIoU"], "The validation gives loss; name one of them as --metric"),
+        ("", ["--sizes", "0"], "2 cells failed, the first trainings: size, 4-in-0, seed 0"),
+    ],
+)
+def test_what_cannot_be_swept_is_told(trained, tmp_path, more, given, words):
+    config = str(write_config(tmp_path / "noise.py", more))
+    with pytest.raises(SystemExit) as ended:
+        sweep.main([config, "--sizes", "5", "--seeds", "2", *given])
+    assert words in str(ended.value)
+
+
+def test_the_figure_that_judges():
+    choose = partial(sweep.chosen_metric, None)
+    assert choose(dict(aAcc=1.0, mIoU=2.0, mAcc=3.0)) == "mIoU"
+    assert choose({"coco/bbox_mAP": 0.1, "coco/segm_mAP": 0.1}) == "coco/segm_mAP"
+    assert choose(dict(anything=1.0)) == "anything"
+    assert sweep.chosen_metric("aAcc", dict(aAcc=1.0, mIoU=2.0)) == "aAcc"
+    with pytest.raises(ValueError, match="gives one, two; name one"):
+        choose(dict(one=1.0, two=2.0))
