@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "data": {*COMMON},
     "deploy": {*COMMON, "dcls", "checkpoint", "data"},
     "running": {*COMMON, "dcls", "models", "engine", "checkpoint", "data"},
-    "study": {*COMMON, "dcls", "engine", "running"},
+    "study": {*COMMON, "dcls", "running"},
     "commands": {*COMMON, "checkpoint", "data", "deploy", "installation", "running"},
     # The package itself: loading checkpoints safely needs nothing but an import.
     "": {"checkpoint"},

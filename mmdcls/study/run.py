@@ -126,4 +126,5 @@ def note(log: Path, cell: Cell, what: str) -> None:
 
 
 def shown(record: Record) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in record["validation"].items())
+    """The first metric alone; some have one for every class."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in [*record["validation"].items()][:1])

@@ -23,7 +23,6 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmdcls.dcls import position_owners
-from mmdcls.engine import PositionTravel
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
 from mmdcls.running.runner import build_runner
@@ -151,7 +150,6 @@ def trained(runner: Runner, cell: Cell) -> Record:
     before = kernel_figures(backbone)
     watch = Watch(cell.seed)
     runner.register_hook(watch)
-    runner.register_hook(PositionTravel())
     with shapes_of_inputs(backbone) as shapes:
         runner.train()
     test = runner.test_loop.run() if runner.test_loop else {}

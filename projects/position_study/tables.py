@@ -37,8 +37,7 @@ DATA = dict(
 
 @dataclass(frozen=True)
 class Arm:
-    """kernel: a row of the study's kernel makers, with its options. One of elements that names no
-        count has the parameters of a dense 7x7.
+    """kernel: a row of the study's kernel makers, with its options.
     rate: `paramwise_cfg` of the optimiser; None leaves the config's.
     repulsion: weight of the term, from the end of the warm-up on.
     recipe: what it takes of the best recipe that was found on other data: "whole", "start" (the
@@ -79,7 +78,10 @@ class Table:
 
 
 WARM_UP = 50
-DCLS = dict(type="dcls", kernel_size=17)
+# How many elements have the parameters of a dense 7x7 in a stage of two blocks, which share
+# positions; widths cost two parameters more for each.
+NEUTRAL = dict(bilinear=24, bilinear_normalized=24, triangle=16, gaussian=16)
+DCLS = dict(type="dcls", kernel_size=17, interpolation="bilinear", kernel_count=NEUTRAL["bilinear"])
 
 # Starts: the published normal of half a cell; uniform over the kernel, as learned delays start; a
 # grid over the kernel, each element drawn about its place.
@@ -148,8 +150,7 @@ PAYS = Table(
     question="Does DCLS pay?",
     reference="dense-7",
     arms={
-        # Of equal parameters: 24 elements pay for the positions that the two blocks of a stage
-        # share. Those that are frozen count as if they learned.
+        # Of equal parameters; positions that stay count as if they learned.
         "learned": Arm(DCLS, recipe="whole"),
         "frozen-random": Arm(dict(DCLS, type="frozen"), recipe="start"),
         "frozen-grid": Arm(dict(DCLS, type="frozen", grid=True)),
@@ -172,10 +173,9 @@ PAYS = Table(
 INTERPOLATION = Table(
     question="Which interpolation?",
     reference="bilinear",
-    # Each with as many elements as the same parameters buy: widths cost two more for each.
     arms={
-        name: Arm(dict(DCLS, interpolation=name), recipe="whole")
-        for name in ("bilinear", "bilinear_normalized", "triangle", "gaussian")
+        name: Arm(dict(DCLS, interpolation=name, kernel_count=count), recipe="whole")
+        for name, count in NEUTRAL.items()
     },
     claims=(
         Claim("Gaussian beats bilinear", "gaussian", "bilinear"),
@@ -184,7 +184,7 @@ INTERPOLATION = Table(
     ),
 )
 
-# From few to more than the 24 that have the parameters of a dense 7x7, at every size.
+# Parameters follow from the count, and are the same at every size.
 COUNTS = (6, 12, 24, 40)
 SIZES = (7, 11, 17, 23, 31)
 
@@ -193,7 +193,7 @@ SIZE = Table(
     reference="24-in-7",
     arms={
         f"{count}-in-{size}": Arm(
-            dict(type="dcls", kernel_size=size, kernel_count=count),
+            dict(DCLS, kernel_size=size, kernel_count=count),
             recipe="whole",
             factors=dict(size=size, count=count),
         )

@@ -10,12 +10,13 @@ import pytest
 from helpers.studied import invented, write_config
 from helpers.studies import write_data
 from mmdcls.errors import InputError
-from mmdcls.study.cells import config_of
+from mmdcls.study.cells import config_of, key_of
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
 from projects.position_study import study
+from projects.position_study.position_study.kernels import neutral_count
 from projects.position_study.recipes import best_recipe, figures_of
-from projects.position_study.tables import DATA, RECIPE, TABLES, Data, overrides_of
+from projects.position_study.tables import DATA, NEUTRAL, RECIPE, TABLES, Data, overrides_of
 
 RECIPE_ARM = "uniform_travel-1"
 
@@ -127,9 +128,21 @@ def random_data(tmp_path_factory):
 @pytest.mark.parametrize("name", TABLES)
 def test_every_arm_has_its_place_in_every_config(name):
     cells = study.cells_of([name], arguments(name, "--recipe", RECIPE_ARM, "--seeds", 1))
-    for cell in (cell for cell in cells if cell.config.exists()):
+    for cell in cells:
         kernel = config_of(cell).model.backbone.kernel.to_dict()
         assert kernel.items() >= TABLES[name].arms[cell.arm].kernel.items()
+
+
+def test_arms_that_are_the_same_training_are_trained_once():
+    same = dict(recipe=RECIPE_ARM, pays="learned", interpolation="bilinear", size="24-in-17")
+    cells = study.cells_of(list(same), arguments(*same, "--recipe", RECIPE_ARM, "--seeds", 1))
+    keys = {key_of(cell) for cell in cells if cell.arm == same[cell.table]}
+    assert len(keys) == len(DATA)
+
+
+@pytest.mark.parametrize(("interpolation", "count"), NEUTRAL.items())
+def test_counts_are_those_with_the_parameters_of_a_dense_7x7(interpolation, count):
+    assert count == neutral_count(2, interpolation, share_positions=True)
 
 
 @pytest.mark.slow
