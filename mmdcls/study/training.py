@@ -1,16 +1,12 @@
 """Train one cell in this process, and say what came of it."""
 
+import copy
 import io
-import platform
-import subprocess
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -31,10 +27,10 @@ from mmdcls.wrapping import unwrapped
 from .cells import Cell, base_config, config_of, key_of
 from .measures import kernel_figures, multiply_adds, shapes_of_inputs
 from .records import Record
+from .surroundings import commit, device_name, versions
 
 # Hooks that watch a training, or keep its files, and change nothing of it.
 WATCHING = {"CheckInputs", "ExactResume", "PositionHealth"}
-PACKAGES = ("mmdcls", "torch", "mmengine", "mmcv", "mmsegmentation", "mmdet", "mmpretrain")
 # More iterations or epochs than any training has.
 NEVER = 2**62
 
@@ -172,9 +168,9 @@ def start_alike(model: nn.Module, base: Config, seed: int) -> None:
     # Once is all: what the Runner calls later changes nothing.
     model.init_weights()
     set_random_seed(seed)
-    config = base.model.to_dict()
+    config = copy.deepcopy(base.model)
     if base.get("data_preprocessor"):
-        config.setdefault("data_preprocessor", base.data_preprocessor.to_dict())
+        config.setdefault("data_preprocessor", copy.deepcopy(base.data_preprocessor))
     reference = MODELS.build(config)
     reference.init_weights()
     elements = {
@@ -192,31 +188,3 @@ def start_alike(model: nn.Module, base: Config, seed: int) -> None:
 def numbers(metrics: dict) -> dict[str, float]:
     """Without what evaluators say in words."""
     return {name: float(v) for name, v in metrics.items() if isinstance(v, (int, float))}
-
-
-def device_name() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return platform.processor() or platform.machine()
-
-
-@cache
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-@cache
-def commit() -> str | None:
-    """Of the clone that runs, with a + where its files are not those of the commit."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return said.stdout.strip() or None

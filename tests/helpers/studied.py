@@ -8,6 +8,7 @@ from random import Random
 
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
@@ -29,6 +30,7 @@ model = dict(
         kernel_count=4,
         layer_scale_init_value=1.0,
     ),
+    head=dict(classes=3),
 )
 train_dataloader = dict(
     batch_size=2,
@@ -87,10 +89,11 @@ class ClassifiedNoise(Dataset):
 
 @MODELS.register_module(force=True)
 class Classified(BaseModel):
-    def __init__(self, backbone: dict) -> None:
+    def __init__(self, backbone: dict, head: ConfigDict) -> None:
         super().__init__()
         self.backbone = MODELS.build(backbone)
-        self.head = nn.Linear(4, CLASSES)
+        # As detectors read their settings.
+        self.head = nn.Linear(4, head.classes)
 
     def forward(self, inputs: Tensor, labels: Tensor, mode: str = "loss") -> object:
         scores = self.head(self.backbone(inputs)[0].mean((2, 3)))
