@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from numbers import Real
 from statistics import median
 
 import torch
@@ -148,6 +149,8 @@ def trained(runner: Runner, cell: Cell) -> Record:
     runner.register_hook(watch)
     with shapes_of_inputs(backbone) as shapes:
         runner.train()
+    if not numbers(watch.metrics):
+        raise InputError(f"The validation of {cell.config} gives no number; mend val_evaluator.")
     test = runner.test_loop.run() if runner.test_loop else {}
     return dict(
         validation=numbers(watch.metrics),
@@ -186,5 +189,5 @@ def start_alike(model: nn.Module, base: Config, seed: int) -> None:
 
 
 def numbers(metrics: dict) -> dict[str, float]:
-    """Without what evaluators say in words."""
-    return {name: float(v) for name, v in metrics.items() if isinstance(v, (int, float))}
+    """Without what evaluators say in words; of mmseg they are numpy's."""
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, Real)}

@@ -37,6 +37,7 @@ def test_a_cell_trained_twice_is_the_same(config):
 def test_what_a_record_tells(config):
     record = train_cell(cell(config))
     assert record["steps"] == 2
+    assert set(record["validation"]) == set(record["test"]) == {"loss"}
     # Stem, norm, depthwise convolution of 4 elements with positions, two linear layers, layer
     # scale, norm of the output; and the head.
     backbone = (48 + 1) * 4 + 8 + (4 * 4 + 4 + 2 * 4 * 4) + 8 + (4 + 1) * 16 + (16 + 1) * 4 + 4 + 8
@@ -73,6 +74,12 @@ def test_a_config_without_a_test_part_has_no_figures_of_it(config):
 def test_a_config_without_validation_is_refused(config):
     with pytest.raises(InputError, match="validates nothing"):
         train_cell(cell(config, dict(val_dataloader=None, val_cfg=None, val_evaluator=None)))
+
+
+def test_a_validation_without_a_number_is_refused(config, monkeypatch):
+    monkeypatch.setattr(Loss, "compute_metrics", lambda self, results: dict(words="fine"))
+    with pytest.raises(InputError, match=r"validation of .*noise\.py gives no number"):
+        train_cell(cell(config))
 
 
 @pytest.mark.parametrize(
