@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from threading import Thread
 
 import torch
 
@@ -136,11 +137,14 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def work(connection: Connection, train: Callable[[Cell], Record]) -> None:
-    """In a process of its own, until whoever started it is gone."""
+    """In a process of its own, which ends with the one that started it, however that ends."""
     # Whoever started it decides what Ctrl-C stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        while True:
-            connection.send(tried(train, connection.recv()))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+    Thread(target=end_with_parent, daemon=True).start()
+    while True:
+        connection.send(tried(train, connection.recv()))
+
+
+def end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
