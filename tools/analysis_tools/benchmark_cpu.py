@@ -34,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from mmdcls.models import DclsConvNeXt
+from mmdcls.study.surroundings import processor_name
 
 
 def peak_memory(names: list[str], arch: str, size: int) -> dict[str, float]:
@@ -143,13 +144,8 @@ def measure(arch: str, size: int, channels: int, side: int, repeats: int, compil
 
 
 def machine() -> dict[str, str]:
-    processor = platform.processor() or platform.machine()
-    names = Path("/proc/cpuinfo")
-    if names.is_file():
-        lines = [line for line in names.read_text().splitlines() if line.startswith("model name")]
-        processor = lines[0].partition(":")[2].strip() if lines else processor
     return dict(
-        processor=processor,
+        processor=processor_name(),
         threads=str(torch.get_num_threads()),
         torch=torch.__version__,
         dcls=version("dcls"),
