@@ -6,13 +6,17 @@ from dataclasses import replace
 from itertools import groupby
 
 import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import set_random_seed
 
 from helpers.studied import invented, write_config
 from helpers.studies import write_data
 from mmdcls.errors import InputError
-from mmdcls.study.cells import config_of, key_of
+from mmdcls.study.cells import base_config, config_of, key_of
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
+from mmdcls.study.training import start_alike
 from projects.position_study import study
 from projects.position_study.position_study.kernels import neutral_count
 from projects.position_study.recipes import best_recipe, figures_of
@@ -143,6 +147,23 @@ def test_arms_that_are_the_same_training_are_trained_once():
 @pytest.mark.parametrize(("interpolation", "count"), NEUTRAL.items())
 def test_counts_are_those_with_the_parameters_of_a_dense_7x7(interpolation, count):
     assert count == neutral_count(2, interpolation, share_positions=True)
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_positions_that_stay_start_where_those_that_learn_do(data):
+    given = ("pays", "--recipe", RECIPE_ARM, "--seeds", 2, "--data", data)
+    starts = {}
+    for cell in study.cells_of(["pays"], arguments(*given)):
+        if cell.arm in ("learned", "frozen-random") and cell.seed == 1:
+            cfg = config_of(cell)
+            init_default_scope(cfg.default_scope)
+            set_random_seed(cell.seed)
+            model = MODELS.build(cfg.model)
+            start_alike(model, base_config(cell.config), cell.seed)
+            starts[cell.arm] = model.state_dict()
+    learned, frozen = starts.values()
+    assert learned.keys() == frozen.keys()
+    assert all(torch.equal(value, frozen[name]) for name, value in learned.items())
 
 
 @pytest.mark.slow
