@@ -89,11 +89,15 @@ def test_arms_have_the_parameters_of_dense_kernels(arm, data, tmp_path):
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("share_positions", [True, False])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_no_larger_count_is_within_the_parameters_of_dense(depth, share_positions, interpolation):
+def test_no_other_count_comes_closer_to_the_parameters_of_dense(
+    depth, share_positions, interpolation
+):
+    def miss(count: int) -> int:
+        places = count * (4 if INTERPOLATIONS[interpolation].has_sigma else 2)
+        return abs(depth * count + places * (1 if share_positions else depth) - 49 * depth)
+
     count = neutral_count(depth, interpolation, share_positions)
-    places = count * (4 if INTERPOLATIONS[interpolation].has_sigma else 2)
-    least = depth * count + places * (1 if share_positions else depth)
-    assert least <= 49 * depth < least * (count + 1) / count
+    assert miss(count) == min(miss(other) for other in range(1, 50))
 
 
 def test_the_frozen_learn_all_but_their_places(data, tmp_path):

@@ -4,3 +4,4 @@ model = dict(
     backbone=dict(in_channels=3),
     decode_head=dict(num_classes=3),
 )
+optim_wrapper = dict(optimizer=dict(lr=8e-3))

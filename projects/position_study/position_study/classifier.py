@@ -3,8 +3,6 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from mmdcls.models.convnext import init_weight
-
 
 @MODELS.register_module()
 class StudyClassifier(BaseModel):
@@ -23,7 +21,7 @@ class StudyClassifier(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
-        self.head = nn.Linear(in_channels, num_classes).apply(init_weight)
+        self.head = nn.Linear(in_channels, num_classes)
 
     def forward(
         self, inputs: Tensor, data_samples: Tensor | None = None, mode: str = "tensor"

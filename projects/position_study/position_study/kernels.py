@@ -1,8 +1,7 @@
 """The kernel makers: what the depthwise convolutions of the study's network can be.
 
-To add one, add a row to `KERNELS`: a function that makes a stage of the network. It draws the
-initial weights of its convolutions itself; all others are the network's and the same for every
-maker.
+To add one, add a row to `KERNELS`: a function that makes a stage of the network and draws the
+weights of its depthwise convolutions. All others are drawn anew, the same for every maker.
 """
 
 import math
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from mmdcls.dcls import INTERPOLATIONS, Dcls2d, position_owners
 from mmdcls.dcls.positions import position_limits
-from mmdcls.models.convnext import Block, Stage, init_weight
+from mmdcls.models.convnext import Block, Stage
 
 DENSE_CELLS = 7 * 7  # of the kernel whose parameters a neutral count of elements has
 
@@ -36,7 +35,7 @@ def neutral_count(depth: int, interpolation: str, share_positions: bool) -> int:
     """
     places = 4 if INTERPOLATIONS[interpolation].has_sigma else 2
     parameters = depth + places * (1 if share_positions else depth)
-    return math.floor(DENSE_CELLS * depth / parameters)
+    return round(DENSE_CELLS * depth / parameters)
 
 
 def dcls(
@@ -68,7 +67,7 @@ def dcls(
         )
         for _ in range(depth)
     ]
-    return Stage([new_block(conv.apply(init_weight)) for conv in convs], share_positions)
+    return Stage([new_block(conv) for conv in convs], share_positions)
 
 
 def frozen(
@@ -119,7 +118,7 @@ def dense(
         nn.Conv2d(width, width, kernel_size, padding="same", dilation=dilation, groups=width)
         for _ in range(depth)
     ]
-    return PlainStage(*(new_block(conv.apply(init_weight)) for conv in convs))
+    return PlainStage(*(new_block(conv) for conv in convs))
 
 
 KERNELS: dict[str, Callable[..., nn.Module]] = {

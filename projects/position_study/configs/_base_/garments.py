@@ -1,6 +1,6 @@
 dataset = dict(type="ArrayDataset", file="data/position_study/garments.npz", target="maps")
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=64,
     num_workers=0,
     sampler=dict(type="InfiniteSampler", shuffle=True),
     collate_fn=dict(type="whole_batch"),

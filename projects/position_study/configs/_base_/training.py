@@ -1,4 +1,4 @@
-# 500 steps of AdamW with warm-up and cosine; one validation, after the last; no checkpoint.
+# 400 steps of AdamW with warm-up and cosine; one validation, after the last; no checkpoint.
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=4e-3, weight_decay=0.05),
@@ -7,9 +7,9 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=50, end=500, eta_min=1e-5),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=50, end=400, eta_min=1e-5),
 ]
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=500, val_interval=500)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=400, val_interval=400)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 default_hooks = dict(
