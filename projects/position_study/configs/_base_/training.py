@@ -21,7 +21,7 @@ default_hooks = dict(
 )
 custom_imports = dict(imports=["mmdcls", "projects.position_study.position_study"])
 custom_hooks = [dict(type="mmdcls.ClampPositions")]
-env_cfg = dict(cudnn_benchmark=True, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
+env_cfg = dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
 log_processor = dict(by_epoch=False, window_size=20)
 log_level = "INFO"
 load_from = None
