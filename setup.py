@@ -4,6 +4,8 @@ from setuptools import find_packages, setup
 UNDECLARED = ["ftfy", "regex", "setuptools<82"]
 TOOLS = ["matplotlib", "pycocotools", "safetensors", "scipy", "tqdm", "tifffile"]
 DEPLOY = ["onnx", "onnxscript", "onnxruntime"]
+# A torch for GPUs brings it; beside one for CPUs it has an interpreter.
+TRITON = "triton>=3.3; platform_system == 'Linux'"
 
 extras = dict(
     openmmlab=[
@@ -23,11 +25,12 @@ extras = dict(
         *TOOLS,
     ],
     deploy=DEPLOY,
+    gpu=[TRITON],
     # What the analyze_logs.py of mmseg and mmdet draw with.
     analysis=["seaborn"],
     # mmpretrain imports torchvision without declaring it.
     cls=["mmpretrain>=1.2", "torchvision"],
-    test=["pytest", "pytest-xdist", "hypothesis", "dcls==0.1.1", *DEPLOY],
+    test=["pytest", "pytest-xdist", "hypothesis", "dcls==0.1.1", TRITON, *DEPLOY],
     dev=["ruff"],
 )
 
