@@ -72,11 +72,11 @@ def test_the_band(dtype, window, capability, tmp_path):
     from mmdcls.dcls.conv import band
 
     layout = dict(WINDOW=window, PRECISION="tf32x3" if dtype == torch.float32 else "tf32")
-    rows = band.most_rows(window, dtype)
-    constants = dict(HAS_BIAS=True, B=rows["values"], **layout)
-    constants["TOGETHER"] = band.TOGETHER[window]
+    rows = band.VALUES_BYTES // (window * dtype.itemsize)
+    constants = dict(HAS_BIAS=True, GROUP=band.GROUP, B=rows, **layout)
     values = machine_code(band.values_kernel, NAMES[dtype], constants, capability, tmp_path)
-    constants = dict(ROWS=band.KERNEL_ROWS[window], B=rows["kernel_gradient"], **layout)
+    rows = band.GRADIENT_BYTES // dtype.itemsize
+    constants = dict(ROWS=band.KERNEL_ROWS[window], B=rows, **layout)
     kernel = band.kernel_gradient_kernel
     gradient = machine_code(kernel, NAMES[dtype], constants, capability, tmp_path)
     for code in (values, gradient):

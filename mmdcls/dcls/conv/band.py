@@ -22,8 +22,13 @@ from torch import Tensor
 
 from .windows import TILE, blocks, offset_of, window_of
 
-# Kernel rows that the values take together, by columns of a window.
-TOGETHER = {32: 2, 64: 1, 128: 1}
+# Of the rows of a product at a time, bytes of their windows, and of their gradients: what fits the
+# registers.
+VALUES_BYTES, GRADIENT_BYTES = 2**12, 128
+# Rows of outputs that a row of the product gives.
+GROUP = 4
+# Zeros before a row of the kernel: what a window starts before the outputs that see it, at most.
+BEFORE = 32
 # Most kernel rows that a program has accumulators for, by columns of a window.
 KERNEL_ROWS = {32: 9, 64: 8, 128: 4}
 # Programs among which the gradient's sum is split; a constant, for the same bits on every card.
@@ -48,15 +53,19 @@ def pack_kernel(x, packed, C, H, W, rows, tiles, top, left, B: tl.constexpr):
     tl.store(target, values, mask=(c < C)[:, None] & (k < columns)[None, :])
 
 
-@triton.jit(do_not_specialize=["cells"])
-def unpack_kernel(y, out, C, cells, B: tl.constexpr):
-    """y (N, C, cells) -> out (N, cells, C)."""
-    s = tl.program_id(0) * B + tl.arange(0, B)
+@triton.jit(do_not_specialize=["H", "W", "rows", "tiles"])
+def unpack_kernel(packed, y, C, H, W, rows, tiles, B: tl.constexpr):
+    """packed (N, C, rows, 16 * tiles) -> y (N, H, W, C), without what is below and to the right."""
+    columns = tiles * 16
+    k = tl.program_id(0) * B + tl.arange(0, B)
     c = tl.program_id(1) * B + tl.arange(0, B)
-    first = tl.program_id(2) * C * cells
-    inside = (c < C)[:, None] & (s < cells)[None, :]
-    values = tl.load(y + first + c[:, None] * cells + s[None, :], mask=inside)
-    tl.store(out + first + s[None, :] * C + c[:, None], values, mask=inside)
+    sample = tl.program_id(2)
+    h, w = k // columns, k % columns
+    inside = (c < C)[:, None] & ((h < H) & (w < W))[None, :]
+    source = packed + (sample * C + c)[:, None] * (rows * columns) + k[None, :]
+    values = tl.load(source, mask=inside)
+    target = y + ((sample * H + h) * W + w)[None, :] * C + c[:, None]
+    tl.store(target, values, mask=inside)
 
 
 @triton.jit
@@ -69,44 +78,60 @@ def place_of(m, H, tiles, inverse_plane, inverse_tiles):
     return sample, h, rest - h * tiles
 
 
-@triton.jit(
-    do_not_specialize=["C", "M", "H", "W", "tiles", "rows", "row_tiles", "S_h", "S_w", "offset"]
-)
-def values_kernel(
-    packed, kernel, bias, y, C, M, H, W, tiles, rows, row_tiles, S_h, S_w, offset,
-    inverse_plane, inverse_tiles,
-    HAS_BIAS: tl.constexpr, PRECISION: tl.constexpr, WINDOW: tl.constexpr, B: tl.constexpr,
-    TOGETHER: tl.constexpr,
-):  # fmt: skip
-    """packed (N, C, rows, 16 * row_tiles), kernel (C, S_h, S_w), bias (C,) -> y (N, C, H, W).
+@triton.jit(do_not_specialize=["S_h", "S_w", "rows", "above"])
+def margin_kernel(
+    kernel, out, S_h, S_w, rows, above, BEFORE: tl.constexpr, LENGTH: tl.constexpr, B: tl.constexpr
+):
+    """kernel (C, S_h, S_w) -> out (C, rows, LENGTH), zeros around."""
+    c = tl.program_id(0)
+    row = tl.program_id(1) * B + tl.arange(0, B)[:, None]
+    place = tl.arange(0, LENGTH)[None, :]
+    i, j = row - above, place - BEFORE
+    inside = (i >= 0) & (i < S_h) & (j >= 0) & (j < S_w)
+    values = tl.load(kernel + (c * S_h + i) * S_w + j, mask=inside, other=0.0)
+    tl.store(out + (c * rows + row) * LENGTH + place, values, mask=(row < rows) & (place >= 0))
 
-    offset  columns of a window before the first that its first output sees
+
+@triton.jit(do_not_specialize=["C", "M", "groups", "tiles", "rows", "row_tiles", "S_h", "offset"])
+def values_kernel(
+    packed, margined, bias, y, C, M, groups, tiles, rows, row_tiles, S_h, offset,
+    inverse_plane, inverse_tiles,
+    HAS_BIAS: tl.constexpr, PRECISION: tl.constexpr, WINDOW: tl.constexpr, GROUP: tl.constexpr,
+    BEFORE: tl.constexpr, LENGTH: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    """packed (N, C, rows, 16 * row_tiles) -> y (N, C, groups * GROUP, 16 * tiles).
+
+    A row of the product gives GROUP rows of outputs, of which each sees the same row of the input
+    through another row of the kernel: a window is read once for all of them.
+
+    margined  the kernel (C, S_h + 2 * GROUP - 2, LENGTH): cell (0, 0) at (GROUP - 1, BEFORE), zeros
+              around, so that the bands are read without a mask
+    offset    columns of a window before the first that its first output sees
     """
     # Seen to be a multiple of 16, so that loads are wide.
     columns = row_tiles * 16
     c = tl.program_id(1)
     m = tl.program_id(0) * B + tl.arange(0, B)
-    sample, h, tile = place_of(tl.minimum(m, M - 1), H, tiles, inverse_plane, inverse_tiles)
-    # Windows of several kernel rows side by side, and their bands below each other.
-    k, o = tl.arange(0, WINDOW * TOGETHER), tl.arange(0, 16)
-    below, k = k // WINDOW, k % WINDOW
-    start = ((sample * C + c) * rows + h) * columns + tile * 16
-    windows = packed + start[:, None] + (below * columns + k)[None, :]
-    below = below[:, None]
-    j = k[:, None] - o[None, :] - offset
-    in_band = (j >= 0) & (j < S_w)
-    band = kernel + c * S_h * S_w + below * S_w + j
-    total = tl.zeros((B, 16), tl.float32)
-    for i in range(0, S_h, TOGETHER):
-        left = tl.load(windows + i * columns)
-        mask = in_band & (i + below < S_h)
-        right = tl.load(band + i * S_w, mask=mask, other=0.0).to(left.dtype)
+    sample, group, tile = place_of(
+        tl.minimum(m, M - 1), groups, tiles, inverse_plane, inverse_tiles
+    )
+    k, out = tl.arange(0, WINDOW), tl.arange(0, 16 * GROUP)
+    below, o = out // 16, out % 16
+    plane = sample * C + c
+    start = (plane * rows + group * GROUP) * columns + tile * 16
+    windows = packed + start[:, None] + k[None, :]
+    bands = margined + c * (S_h + 2 * GROUP - 2) * LENGTH + BEFORE - offset
+    cells = ((GROUP - 1 - below) * LENGTH - o)[None, :] + k[:, None]
+    total = tl.zeros((B, 16 * GROUP), tl.float32)
+    for row in range(S_h + GROUP - 1):
+        left = tl.load(windows + row * columns)
+        right = tl.load(bands + row * LENGTH + cells)
         total = tl.dot(left, right, total, input_precision=PRECISION)
     if HAS_BIAS:
         total += tl.load(bias + c).to(tl.float32)
-    w = tile[:, None] * 16 + o[None, :]
-    place = (((sample * C + c) * H + h) * W)[:, None] + w
-    tl.store(y + place, total.to(y.dtype.element_ty), mask=(m < M)[:, None] & (w < W))
+    first = ((plane * groups + group) * GROUP * tiles + tile) * 16
+    place = first[:, None] + (below * (tiles * 16) + o)[None, :]
+    tl.store(y + place, total.to(y.dtype.element_ty), mask=(m < M)[:, None])
 
 
 @triton.jit(
@@ -163,75 +188,87 @@ def pack(x: Tensor, rows: int, columns: int, top: int = 0, left: int = 0) -> Ten
     return packed
 
 
-def windowed(x: Tensor, kernel_width: int, padding: list[int], width: int) -> tuple[Tensor, dict]:
-    """x packed for width outputs in a row, and what the kernels have to know of it."""
-    window = window_of(kernel_width, padding[1], x.dtype)
-    tiles = blocks(width, TILE)
-    # Rows below the last that is seen, where kernel rows are taken together.
-    rows = x.shape[2] + 2 * padding[0] + TOGETHER[window] - 1
-    columns = TILE * (tiles - 1) + window
-    offset = offset_of(padding[1])
+def windowed(
+    x: Tensor, kernel_size: list[int], padding: list[int], height: int, width: int
+) -> tuple[Tensor, dict]:
+    """x packed for height x width outputs, and what the kernels have to know of it."""
+    window = window_of(kernel_size[1], padding[1], x.dtype)
+    tiles, offset = blocks(width, TILE), offset_of(padding[1])
+    rows, columns = height + kernel_size[0] - 1, TILE * (tiles - 1) + window
     packed = pack(x, rows, columns, padding[0], padding[1] + offset)
-    precision = "tf32x3" if x.dtype == torch.float32 else "tf32"
     layout = dict(tiles=tiles, rows=rows, row_tiles=columns // TILE, offset=offset)
-    return packed, dict(**layout, WINDOW=window, PRECISION=precision, num_warps=4, num_stages=1)
+    precision = "tf32x3" if x.dtype == torch.float32 else "tf32"
+    fixed = dict(WINDOW=window, PRECISION=precision, num_warps=4, num_stages=1)
+    return packed, layout | fixed
 
 
-def most_rows(window: int, dtype: torch.dtype) -> dict[str, int]:
-    """Rows of the products at a time: as many as fit the registers."""
-    return dict(
-        values=min(128, 2**14 // (window * TOGETHER[window] * dtype.itemsize)),
-        kernel_gradient=128 // dtype.itemsize,
+def margined(kernel: Tensor, dtype: torch.dtype, window: int) -> Tensor:
+    c, _, s_h, s_w = kernel.shape
+    rows = s_h + 2 * (GROUP - 1)
+    out = kernel.new_empty(c, rows, 2 * window, dtype=dtype)
+    margin_kernel[c, blocks(rows, TILE)](
+        kernel.contiguous(),
+        out,
+        s_h,
+        s_w,
+        rows,
+        GROUP - 1,
+        BEFORE=BEFORE,
+        LENGTH=2 * window,
+        B=TILE,
     )
+    return out
 
 
 def rows_of_product(n: int, h: int, tiles: int, most: int) -> dict[str, float]:
     """most: of the rows in a block."""
     m = n * h * tiles
     block = max(TILE, min(most, triton.next_power_of_2(m)))
-    return dict(M=m, H=h, inverse_plane=1 / (h * tiles), inverse_tiles=1 / tiles, B=block)
+    return dict(M=m, inverse_plane=1 / (h * tiles), inverse_tiles=1 / tiles, B=block)
 
 
 def values(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
     n, c, *size = x.shape
-    s_h, s_w = kernel.shape[2:]
-    h, w = (d + 2 * p - s + 1 for d, p, s in zip(size, padding, (s_h, s_w), strict=True))
-    out = torch.empty((n, c, h, w), dtype=x.dtype, device=x.device)
-    last = torch.empty_like(out, memory_format=torch.channels_last)
+    kernel_size = list(kernel.shape[2:])
+    h, w = (d + 2 * p - s + 1 for d, p, s in zip(size, padding, kernel_size, strict=True))
+    groups = blocks(h, GROUP)
     with torch.cuda.device_of(x):
-        packed, layout = windowed(x, s_w, padding, w)
-        most = most_rows(layout["WINDOW"], x.dtype)["values"]
-        product = rows_of_product(n, h, layout["tiles"], most)
+        packed, layout = windowed(x, kernel_size, padding, groups * GROUP, w)
+        most = VALUES_BYTES // (layout["WINDOW"] * x.element_size())
+        product = rows_of_product(n, groups, layout["tiles"], most)
+        tiles = layout["tiles"]
+        out = x.new_empty(n, c, groups * GROUP, tiles * TILE)
         values_kernel[blocks(product["M"], product["B"]), c](
             packed,
-            kernel.contiguous(),
-            kernel if bias is None else bias,
+            margined(kernel, packed.dtype, layout["WINDOW"]),
+            packed if bias is None else bias,
             out,
             c,
-            W=w,
-            S_h=s_h,
-            S_w=s_w,
+            S_h=kernel_size[0],
+            groups=groups,
             HAS_BIAS=bias is not None,
-            TOGETHER=TOGETHER[layout["WINDOW"]],
+            GROUP=GROUP,
+            BEFORE=BEFORE,
+            LENGTH=2 * layout["WINDOW"],
             **product,
             **layout,
         )
-        grid = blocks(h * w, COPY_BLOCK), blocks(c, COPY_BLOCK), n
-        unpack_kernel[grid](out, last, c, h * w, B=COPY_BLOCK)
-    return last
+        y = x.new_empty(n, h, w, c)
+        grid = blocks(groups * GROUP * tiles * TILE, COPY_BLOCK), blocks(c, COPY_BLOCK), n
+        unpack_kernel[grid](out, y, c, h, w, groups * GROUP, tiles, B=COPY_BLOCK)
+    return y.permute(0, 3, 1, 2)
 
 
 def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
     n, c, h, w = grad.shape
     s_h, s_w = kernel_size
     with torch.cuda.device_of(x):
-        packed, layout = windowed(x, s_w, padding, w)
+        packed, layout = windowed(x, kernel_size, padding, h, w)
         tiles = layout["tiles"]
         gradient = pack(grad, h, TILE * tiles)
-        most = most_rows(layout["WINDOW"], x.dtype)["kernel_gradient"]
-        product = rows_of_product(n, h, tiles, most)
+        product = rows_of_product(n, h, tiles, GRADIENT_BYTES // x.element_size())
         groups = blocks(s_h, KERNEL_ROWS[layout["WINDOW"]])
         most = blocks(product["M"], product["B"])
         count = blocks(most, max(1, GRADIENT_PROGRAMS // (c * groups)))
@@ -243,6 +280,7 @@ def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: li
             packed,
             out,
             c,
+            H=h,
             S_h=s_h,
             S_w=s_w,
             count=count,

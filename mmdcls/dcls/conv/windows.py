@@ -53,7 +53,8 @@ def band_why_not(call: Call) -> str | None:
         return (
             f"with this padding it takes kernels up to {most} wide, and this is {call.kernel_size}"
         )
-    rows = call.size[0] + 2 * call.padding[0] + 1
+    # With what fills the last group of rows.
+    rows = call.size[0] + 2 * call.padding[0] + 4
     height, width = (
         size + 2 * p - s + 1
         for size, p, s in zip(call.size, call.padding, call.kernel_size, strict=True)
