@@ -52,7 +52,7 @@ def machine_code(kernel, element: str, constants: dict, capability: int, folder:
 
 # Arguments that are tensors.
 TENSORS = {
-    *("packed", "kernel", "bias", "y", "grad", "out", "x", "weight"),
+    *("packed", "margined", "bias", "y", "grad", "out", "x", "weight"),
     *("positions", "sigma", "share_y", "share_x", "out_y", "out_x", "grad_y", "grad_x"),
 }
 
@@ -74,9 +74,10 @@ def test_the_band(dtype, window, capability, tmp_path):
     layout = dict(WINDOW=window, PRECISION="tf32x3" if dtype == torch.float32 else "tf32")
     rows = band.VALUES_BYTES // (window * dtype.itemsize)
     constants = dict(HAS_BIAS=True, GROUP=band.GROUP, B=rows, **layout)
+    constants |= dict(BEFORE=band.BEFORE, LENGTH=2 * window)
     values = machine_code(band.values_kernel, NAMES[dtype], constants, capability, tmp_path)
     rows = band.GRADIENT_BYTES // dtype.itemsize
-    constants = dict(ROWS=band.KERNEL_ROWS[window], B=rows, **layout)
+    constants = dict(GROUP=band.GROUP, B=rows, **layout)
     kernel = band.kernel_gradient_kernel
     gradient = machine_code(kernel, NAMES[dtype], constants, capability, tmp_path)
     for code in (values, gradient):

@@ -25,12 +25,10 @@ from .windows import TILE, blocks, offset_of, window_of
 # Of the rows of a product at a time, bytes of their windows, and of their gradients: what fits the
 # registers.
 VALUES_BYTES, GRADIENT_BYTES = 2**12, 128
-# Rows of outputs that a row of the product gives.
+# Rows of outputs, or of the kernel's gradient, that see a window at once.
 GROUP = 4
 # Zeros before a row of the kernel: what a window starts before the outputs that see it, at most.
 BEFORE = 32
-# Most kernel rows that a program has accumulators for, by columns of a window.
-KERNEL_ROWS = {32: 9, 64: 8, 128: 4}
 # Programs among which the gradient's sum is split; a constant, for the same bits on every card.
 GRADIENT_PROGRAMS = 1056
 # Of a copy, channels and columns at a time.
@@ -135,45 +133,46 @@ def values_kernel(
 
 
 @triton.jit(
-    do_not_specialize=["C", "M", "H", "tiles", "rows", "row_tiles", "S_h", "S_w", "offset", "count"]
+    do_not_specialize=[
+        *("C", "M", "height", "tiles", "rows", "row_tiles", "S_h", "S_w", "offset", "count")
+    ]
 )
 def kernel_gradient_kernel(
-    grad, packed, out, C, M, H, tiles, rows, row_tiles, S_h, S_w, offset, count,
+    grad, packed, out, C, M, height, tiles, rows, row_tiles, S_h, S_w, offset, count,
     inverse_plane, inverse_tiles,
-    ROWS: tl.constexpr, PRECISION: tl.constexpr, WINDOW: tl.constexpr, B: tl.constexpr,
+    PRECISION: tl.constexpr, WINDOW: tl.constexpr, GROUP: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
-    """grad (N, C, H, 16 * tiles), packed as for the values -> out (splits, C, S_h, S_w).
+    """grad (N, C, height + GROUP - 1, 16 * tiles) with GROUP - 1 rows of zeros above and below,
+    packed (N, C, rows, 16 * row_tiles) -> out (splits, C, S_h, S_w).
 
-    Each split adds up count blocks of B rows of the product.
+    A program has GROUP rows of the kernel, each of which sees the same row of the input from
+    another row of the gradient, and adds up count blocks of B rows of the product.
     """
-    columns = row_tiles * 16
-    c, first, split = tl.program_id(0), tl.program_id(1) * ROWS, tl.program_id(2)
-    k, o = tl.arange(0, WINDOW), tl.arange(0, 16)
-    totals = ()
-    for _ in tl.static_range(ROWS):
-        totals = totals + (tl.zeros((16, WINDOW), tl.float32),)  # noqa: RUF005
+    columns, width = row_tiles * 16, tiles * 16
+    c, first, split = tl.program_id(0), tl.program_id(1) * GROUP, tl.program_id(2)
+    k, across = tl.arange(0, WINDOW), tl.arange(0, 16 * GROUP)
+    above, o = across // 16, across % 16
+    total = tl.zeros((16 * GROUP, WINDOW), tl.float32)
     for block in range(split * count, split * count + count):
         m = block * B + tl.arange(0, B)
-        sample, h, tile = place_of(tl.minimum(m, M - 1), H, tiles, inverse_plane, inverse_tiles)
+        sample, row, tile = place_of(
+            tl.minimum(m, M - 1), height, tiles, inverse_plane, inverse_tiles
+        )
         plane = sample * C + c
-        start = (plane * H + h) * (tiles * 16) + tile * 16
-        right = tl.load(grad + start[:, None] + o[None, :], mask=(m < M)[:, None], other=0.0)
-        right = tl.trans(right)
-        windows = packed + ((plane * rows + h) * columns + tile * 16)[:, None] + k[None, :]
-        added = ()
-        for i in tl.static_range(ROWS):
-            # Rows past the kernel repeat its last, and are not stored.
-            left = tl.load(windows + tl.minimum(first + i, S_h - 1) * columns)
-            added = added + (tl.dot(right, left, totals[i], input_precision=PRECISION),)  # noqa: RUF005
-        totals = added
-    j = tl.arange(0, WINDOW)
-    diagonal = o[:, None] + j[None, :] + offset
+        start = (plane * (height + GROUP - 1) + row + GROUP - 1) * width + tile * 16
+        seen = grad + start[:, None] + (o - above * width)[None, :]
+        left = tl.load(seen, mask=(m < M)[:, None], other=0.0)
+        start = (plane * rows + first + row) * columns + tile * 16
+        right = tl.load(packed + start[:, None] + k[None, :])
+        total = tl.dot(tl.trans(left), right, total, input_precision=PRECISION)
+    # A cell of the kernel is the sum of a diagonal.
+    diagonal = o[:, None] + k[None, :] + offset
     inside = diagonal < WINDOW
-    diagonal = tl.where(inside, diagonal, 0)
-    for i in tl.static_range(ROWS):
-        row = tl.sum(tl.where(inside, tl.gather(totals[i], diagonal, 1), 0.0), 0)
-        place = ((split * C + c) * S_h + first + i) * S_w + j
-        tl.store(out + place, row, mask=(j < S_w) & (first + i + 0 * j < S_h))
+    shares = tl.gather(total, tl.where(inside, diagonal, 0), 1)
+    cells = tl.sum(tl.reshape(tl.where(inside, shares, 0.0), (GROUP, 16, WINDOW)), 1)
+    i, j = first + tl.arange(0, GROUP)[:, None], k[None, :]
+    place = ((split * C + c) * S_h + i) * S_w + j
+    tl.store(out + place, cells, mask=(i < S_h) & (j < S_w))
 
 
 def pack(x: Tensor, rows: int, columns: int, top: int = 0, left: int = 0) -> Tensor:
@@ -264,12 +263,13 @@ def values(
 def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
     n, c, h, w = grad.shape
     s_h, s_w = kernel_size
+    groups = blocks(s_h, GROUP)
+    height = h + GROUP - 1
     with torch.cuda.device_of(x):
-        packed, layout = windowed(x, kernel_size, padding, h, w)
+        packed, layout = windowed(x, [groups * GROUP, s_w], padding, h, w)
         tiles = layout["tiles"]
-        gradient = pack(grad, h, TILE * tiles)
-        product = rows_of_product(n, h, tiles, GRADIENT_BYTES // x.element_size())
-        groups = blocks(s_h, KERNEL_ROWS[layout["WINDOW"]])
+        gradient = pack(grad, height + GROUP - 1, TILE * tiles, GROUP - 1)
+        product = rows_of_product(n, height, tiles, GRADIENT_BYTES // x.element_size())
         most = blocks(product["M"], product["B"])
         count = blocks(most, max(1, GRADIENT_PROGRAMS // (c * groups)))
         splits = blocks(most, count)
@@ -280,11 +280,11 @@ def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: li
             packed,
             out,
             c,
-            H=h,
+            height=height,
             S_h=s_h,
             S_w=s_w,
             count=count,
-            ROWS=blocks(s_h, groups),
+            GROUP=GROUP,
             **product,
             **layout,
         )

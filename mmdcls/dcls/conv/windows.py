@@ -53,8 +53,8 @@ def band_why_not(call: Call) -> str | None:
         return (
             f"with this padding it takes kernels up to {most} wide, and this is {call.kernel_size}"
         )
-    # With what fills the last group of rows.
-    rows = call.size[0] + 2 * call.padding[0] + 4
+    # With what fills the last groups of rows.
+    rows = call.size[0] + 2 * call.padding[0] + 8
     height, width = (
         size + 2 * p - s + 1
         for size, p, s in zip(call.size, call.padding, call.kernel_size, strict=True)
@@ -65,7 +65,7 @@ def band_why_not(call: Call) -> str | None:
     packed = call.batch * call.channels * rows * (TILE * (tiles - 1) + window)
     if max(packed, call.batch * call.channels * math.prod(call.size)) >= 2**31:
         return "it counts with 32 bits, and there are 2**31 elements or more"
-    if call.batch * height * tiles >= EXACT or max(call.batch, call.channels) > GRID:
+    if call.batch * (height + 8) * tiles >= EXACT or max(call.batch, call.channels) > GRID:
         return f"it takes up to {GRID} channels and maps, and {EXACT} rows of {TILE} values"
     measured = BAND_FROM.get(capability_of(call.device))
     if measured is None:
