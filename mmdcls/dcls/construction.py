@@ -4,12 +4,14 @@ Autograd makes about sixty launches of a kernel and its gradient, each on little
 time of the convolution. Gradients of gradients are those of the formulas in kernel_formula.py.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from .cache import is_traced_away, is_transformed
+from .eager import function_of, passes_by
 from .gpu import capability_of, triton_why_not
 from .kernel_formula import kernel_by_formula, shares_by_formula
 
@@ -21,12 +23,13 @@ LARGEST = 64
 
 def construction_why_not(axes: int, cells: int, *sources: Tensor | None) -> str | None:
     """Why the operators here cannot serve, or None if they can. cells: along the longest axis."""
-    present = [source for source in sources if source is not None]
-    reason = triton_why_not(present[0].device)
+    device = sources[0].device
+    reason = device_why_not(device) if torch.compiler.is_compiling() else known_why_not(device)
     if reason is not None:
         return reason
     if axes != 2 or cells > LARGEST:
         return f"they build kernels of two axes, of up to {LARGEST} cells"
+    present = [source for source in sources if source is not None]
     dtypes = {source.dtype for source in present}
     if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
         return "they compute in float32 or float64"
@@ -34,13 +37,20 @@ def construction_why_not(axes: int, cells: int, *sources: Tensor | None) -> str 
         return "custom operators know neither torch.func nor forward-mode differentiation"
     if is_traced_away():
         return "what is exported runs where this package is not"
-    if capability_of(present[0].device) not in MEASURED:
-        return f"nobody has measured them on a GPU such as {present[0].device}"
     return None
 
 
-@torch.library.custom_op("mmdcls::element_shares", mutates_args=())
-def fused_shares(
+def device_why_not(device: torch.device) -> str | None:
+    reason = triton_why_not(device)
+    if reason is None and capability_of(device) not in MEASURED:
+        return f"nobody has measured them on a GPU such as {device}"
+    return reason
+
+
+known_why_not = functools.cache(device_why_not)
+
+
+def build_shares(
     positions: Tensor, sigma: Tensor | None, kernel_size: list[int], interpolation: str
 ) -> tuple[Tensor, Tensor]:
     from .construction_kernels import element_shares
@@ -48,13 +58,15 @@ def fused_shares(
     return element_shares(positions, sigma, kernel_size, interpolation)
 
 
+fused_shares = torch.library.custom_op("mmdcls::element_shares", build_shares, mutates_args=())
+
+
 @fused_shares.register_fake
 def _(positions: Tensor, sigma: Tensor | None, kernel_size: list[int], interpolation: str):
     return tuple(positions.new_empty(*positions.shape[1:], size) for size in kernel_size)
 
 
-@torch.library.custom_op("mmdcls::element_shares_gradient", mutates_args=())
-def fused_shares_gradient(
+def shares_gradient(
     grad_y: Tensor,
     grad_x: Tensor,
     positions: Tensor,
@@ -65,6 +77,11 @@ def fused_shares_gradient(
     from .construction_kernels import element_shares_gradient
 
     return element_shares_gradient(grad_y, grad_x, positions, sigma, kernel_size, interpolation)
+
+
+fused_shares_gradient = torch.library.custom_op(
+    "mmdcls::element_shares_gradient", shares_gradient, mutates_args=()
+)
 
 
 @fused_shares_gradient.register_fake
@@ -79,11 +96,13 @@ def _(
     return positions.new_empty(1 if sigma is None else 2, *positions.shape)
 
 
-@torch.library.custom_op("mmdcls::kernel_from_shares", mutates_args=())
-def fused_kernel(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
+def build_kernel(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
     from .construction_kernels import kernel_from_shares
 
     return kernel_from_shares(weight, share_y, share_x)
+
+
+fused_kernel = torch.library.custom_op("mmdcls::kernel_from_shares", build_kernel, mutates_args=())
 
 
 @fused_kernel.register_fake
@@ -91,13 +110,17 @@ def _(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
     return weight.new_empty(*weight.shape[:2], share_y.shape[-1], share_x.shape[-1])
 
 
-@torch.library.custom_op("mmdcls::kernel_from_shares_gradient", mutates_args=())
-def fused_kernel_gradient(
+def kernel_gradient(
     grad: Tensor, weight: Tensor, share_y: Tensor, share_x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     from .construction_kernels import kernel_from_shares_gradient
 
     return kernel_from_shares_gradient(grad, weight, share_y, share_x)
+
+
+fused_kernel_gradient = torch.library.custom_op(
+    "mmdcls::kernel_from_shares_gradient", kernel_gradient, mutates_args=()
+)
 
 
 @fused_kernel_gradient.register_fake
@@ -135,7 +158,8 @@ def _gradients_of_shares(ctx, grad_y: Tensor, grad_x: Tensor) -> tuple[Tensor | 
 
         sources = [positions, sigma]
         return *gradients_of_formula(formula, sources, (grad_y, grad_x)), None, None
-    found = fused_shares_gradient(grad_y, grad_x, positions, sigma, *rule)
+    run = shares_gradient if passes_by(positions) else fused_shares_gradient
+    found = run(grad_y, grad_x, positions, sigma, *rule)
     return found[0], None if sigma is None else found[1], None, None
 
 
@@ -151,8 +175,23 @@ def _gradients_of_kernel(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
             return kernel_by_formula(weight, shares)
 
         return gradients_of_formula(formula, [weight, *shares], (grad,))
-    return tuple(fused_kernel_gradient(grad, weight, *shares))
+    run = kernel_gradient if passes_by(weight) else fused_kernel_gradient
+    return tuple(run(grad, weight, *shares))
 
 
 fused_shares.register_autograd(_gradients_of_shares, setup_context=_save_shares)
 fused_kernel.register_autograd(_gradients_of_kernel, setup_context=_save_kernel)
+Shares = function_of(build_shares, _save_shares, _gradients_of_shares)
+Kernel = function_of(build_kernel, _save_kernel, _gradients_of_kernel)
+
+
+def shares_on_gpu(
+    positions: Tensor, sigma: Tensor | None, kernel_size: Sequence[int], interpolation: str
+) -> tuple[Tensor, Tensor]:
+    run = Shares.apply if passes_by(positions) else fused_shares
+    return tuple(run(positions, sigma, list(kernel_size), interpolation))
+
+
+def kernel_on_gpu(weight: Tensor, shares: tuple[Tensor, Tensor]) -> Tensor:
+    run = Kernel.apply if passes_by(weight) else fused_kernel
+    return run(weight, *shares)

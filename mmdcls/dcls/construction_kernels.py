@@ -4,6 +4,7 @@ The formulas are those of interpolation.py and kernel.py, with the slopes that a
 Everything is in the dtype of the positions, float32 or float64.
 """
 
+import functools
 import math
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from .interpolation import get_interpolation
 from .kernel_formula import NORMALIZER_EPS
+from .launching import launch
 from .positions import position_limits
 
 # Elements that a program has shares of, and elements of which it gathers the gradient.
@@ -188,17 +190,12 @@ def kernel_gradient_kernel(
 KINDS = dict(bilinear="linear", bilinear_normalized="linear")
 
 
-def rules(dtype: torch.dtype, kernel_size: list[int], interpolation: str) -> dict:
-    """What the kernels of the shares have to know beside the tensors."""
+@functools.cache
+def rules(dtype: torch.dtype, kernel_size: tuple[int, int], interpolation: str) -> tuple:
+    """What the kernels of the shares have to know beside the tensors: numbers and constants."""
     rule = get_interpolation(interpolation)
     (low_y, high_y), (low_x, high_x) = map(position_limits, kernel_size)
-    return dict(
-        S_y=kernel_size[0],
-        S_x=kernel_size[1],
-        low_y=low_y,
-        high_y=high_y,
-        low_x=low_x,
-        high_x=high_x,
+    constants = dict(
         KIND=KINDS.get(interpolation, interpolation),
         LEAST=math.log(torch.finfo(dtype).tiny) / 4,
         FLOOR=rule.width_floor or 0.0,
@@ -208,6 +205,7 @@ def rules(dtype: torch.dtype, kernel_size: list[int], interpolation: str) -> dic
         CELLS=triton.next_power_of_2(max(kernel_size)),
         B=SHARES_BLOCK,
     )
+    return (*kernel_size, low_y, high_y, low_x, high_x), constants
 
 
 def element_shares(
@@ -218,15 +216,10 @@ def element_shares(
     positions = positions.contiguous()
     sigma = positions if sigma is None else sigma.contiguous()
     count = shape.numel()
-    with torch.cuda.device_of(positions):
-        shares_kernel[(triton.cdiv(count, SHARES_BLOCK),)](
-            positions,
-            sigma,
-            share_y,
-            share_x,
-            count,
-            **rules(positions.dtype, kernel_size, interpolation),
-        )
+    numbers, constants = rules(positions.dtype, tuple(kernel_size), interpolation)
+    grid = triton.cdiv(count, SHARES_BLOCK), 1, 1
+    tensors = positions, sigma, share_y, share_x
+    launch(shares_kernel, grid, tensors, count, *numbers, **constants)
     return share_y, share_x
 
 
@@ -243,38 +236,27 @@ def element_shares_gradient(
     positions = positions.contiguous()
     sigma = positions if sigma is None else sigma.contiguous()
     count = positions[0].numel()
-    with torch.cuda.device_of(positions):
-        shares_gradient_kernel[(triton.cdiv(count, SHARES_BLOCK),)](
-            grad_y.contiguous(),
-            grad_x.contiguous(),
-            positions,
-            sigma,
-            out,
-            count,
-            **rules(positions.dtype, kernel_size, interpolation),
-        )
+    numbers, constants = rules(positions.dtype, tuple(kernel_size), interpolation)
+    grid = triton.cdiv(count, SHARES_BLOCK), 1, 1
+    tensors = grad_y.contiguous(), grad_x.contiguous(), positions, sigma, out
+    launch(shares_gradient_kernel, grid, tensors, count, *numbers, **constants)
     return out
 
 
-def layout(share_y: Tensor, share_x: Tensor) -> dict[str, int]:
-    sizes = share_y.shape[-1], share_x.shape[-1]
-    cells_y, cells_x = map(triton.next_power_of_2, sizes)
+@functools.cache
+def layout(cells_y: int, cells_x: int) -> dict[str, int]:
+    size_y, size_x = map(triton.next_power_of_2, (cells_y, cells_x))
     # Sums within a warp need no barrier.
-    warps = 1 if cells_y * cells_x <= 1024 else 4
-    return dict(S_y=sizes[0], S_x=sizes[1], CELLS_Y=cells_y, CELLS_X=cells_x, num_warps=warps)
+    warps = 1 if size_y * size_x <= 1024 else 4
+    return dict(CELLS_Y=size_y, CELLS_X=size_x, num_warps=warps)
 
 
 def kernel_from_shares(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
-    out = weight.new_empty(*weight.shape[:2], share_y.shape[-1], share_x.shape[-1])
-    with torch.cuda.device_of(weight):
-        kernel_kernel[(weight.shape[:2].numel(),)](
-            weight.contiguous(),
-            share_y.contiguous(),
-            share_x.contiguous(),
-            out,
-            weight.shape[2],
-            **layout(share_y, share_x),
-        )
+    sizes = share_y.shape[-1], share_x.shape[-1]
+    *slices, count = weight.shape
+    out = weight.new_empty(*slices, *sizes)
+    tensors = weight.contiguous(), share_y.contiguous(), share_x.contiguous(), out
+    launch(kernel_kernel, (math.prod(slices), 1, 1), tensors, count, *sizes, **layout(*sizes))
     return out
 
 
@@ -282,18 +264,12 @@ def kernel_from_shares_gradient(
     grad: Tensor, weight: Tensor, share_y: Tensor, share_x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of weight and shares."""
-    weight, share_y, share_x = weight.contiguous(), share_y.contiguous(), share_x.contiguous()
-    out = tuple(map(torch.empty_like, (weight, share_y, share_x)))
-    count = weight.shape[2]
-    with torch.cuda.device_of(weight):
-        kernel_gradient_kernel[weight.shape[:2].numel(), triton.cdiv(count, GRADIENT_BLOCK)](
-            grad.contiguous(),
-            weight,
-            share_y,
-            share_x,
-            *out,
-            count,
-            **layout(share_y, share_x),
-            B=GRADIENT_BLOCK,
-        )
+    sizes = share_y.shape[-1], share_x.shape[-1]
+    *slices, count = weight.shape
+    sources = weight.contiguous(), share_y.contiguous(), share_x.contiguous()
+    out = tuple(map(torch.empty_like, sources))
+    grid = math.prod(slices), triton.cdiv(count, GRADIENT_BLOCK), 1
+    constants = dict(**layout(*sizes), B=GRADIENT_BLOCK)
+    tensors = grad.contiguous(), *sources, *out
+    launch(kernel_gradient_kernel, grid, tensors, count, *sizes, **constants)
     return out

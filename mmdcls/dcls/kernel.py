@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from .arguments import is_whole
-from .construction import construction_why_not, fused_kernel, fused_shares
+from .construction import construction_why_not, kernel_on_gpu, shares_on_gpu
 from .interpolation import get_interpolation
 from .kernel_formula import kernel_by_formula, shares_by_formula
 
@@ -26,7 +26,7 @@ def element_shares(
     """
     check_shapes(positions, sigma, kernel_size, interpolation)
     if construction_why_not(len(kernel_size), max(kernel_size), positions, sigma) is None:
-        return tuple(fused_shares(positions, sigma, list(kernel_size), interpolation))
+        return shares_on_gpu(positions, sigma, kernel_size, interpolation)
     return shares_by_formula(positions, sigma, kernel_size, interpolation)
 
 
@@ -34,7 +34,7 @@ def kernel_from_shares(weight: Tensor, shares: tuple[Tensor, ...]) -> Tensor:
     """Add up the elements: (out, in/groups, kernel_count) -> (out, in/groups, *kernel_size)."""
     cells = max(share.shape[-1] for share in shares)
     if construction_why_not(len(shares), cells, weight, *shares) is None:
-        return fused_kernel(weight, *shares)
+        return kernel_on_gpu(weight, shares)
     return kernel_by_formula(weight, shares)
 
 

@@ -72,15 +72,19 @@ def test_the_band(dtype, window, capability, tmp_path):
     from mmdcls.dcls.conv import band
 
     layout = dict(WINDOW=window, PRECISION="tf32x3" if dtype == torch.float32 else "tf32")
-    rows = band.VALUES_BYTES // (window * dtype.itemsize)
-    constants = dict(HAS_BIAS=True, GROUP=band.GROUP, B=rows, **layout)
-    constants |= dict(BEFORE=band.BEFORE, LENGTH=2 * window)
-    values = machine_code(band.values_kernel, NAMES[dtype], constants, capability, tmp_path)
+    codes = []
+    for group, most in set(band.GROUPS.values()):
+        rows = min(most, band.WINDOW_BYTES // (window * dtype.itemsize))
+        constants = dict(HAS_BIAS=True, GROUP=group, B=rows, **layout)
+        constants |= dict(BEFORE=band.BEFORE, LENGTH=2 * window)
+        codes.append(
+            machine_code(band.values_kernel, NAMES[dtype], constants, capability, tmp_path)
+        )
     rows = band.GRADIENT_BYTES // dtype.itemsize
-    constants = dict(GROUP=band.GROUP, B=rows, **layout)
+    constants = dict(GROUP=band.GRADIENT_GROUP, B=rows, **layout)
     kernel = band.kernel_gradient_kernel
     gradient = machine_code(kernel, NAMES[dtype], constants, capability, tmp_path)
-    for code in (values, gradient):
+    for code in (*codes, gradient):
         assert_nothing_spills(code)
         assert re.search(r"\bH?G?MMA", code)
         assert "LDG.E.128" in code
@@ -108,9 +112,7 @@ def test_shares(kind, normalized, element, capability, tmp_path):
 def test_kernels_from_shares(cells, element, capability, tmp_path):
     from mmdcls.dcls import construction_kernels as kernels
 
-    share = torch.empty(0, cells)
-    layout = kernels.layout(share, share)
-    constants = {name: value for name, value in layout.items() if not name.startswith("S_")}
+    constants = dict(kernels.layout(cells, cells))
     code = machine_code(kernels.kernel_kernel, element, {**constants}, capability, tmp_path)
     assert_nothing_spills(code)
     constants["B"] = kernels.GRADIENT_BLOCK

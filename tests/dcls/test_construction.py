@@ -4,16 +4,17 @@ import pytest
 import torch
 
 from helpers.cases import PLACES, draw_elements, draw_layer, gradients, poisoned
-from mmdcls.dcls import INTERPOLATIONS, construct_kernel, kernel, reference
+from mmdcls.dcls import INTERPOLATIONS, construct_kernel, construction, kernel, reference
 
 SIZES = [(5, 5), (4, 7), (1, 6), (1, 1), (17, 17)]
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 each_size = pytest.mark.parametrize("size", SIZES, ids=str)
 
 
-@pytest.fixture(autouse=True)
-def fused(monkeypatch) -> None:
+@pytest.fixture(autouse=True, params=[True, False], ids=["function", "operator"])
+def fused(request, monkeypatch) -> None:
     monkeypatch.setattr(kernel, "construction_why_not", lambda *call: None)
+    monkeypatch.setattr(construction, "passes_by", lambda tensor: request.param)
 
 
 def by_formula(weight, positions, sigma, size, interpolation) -> torch.Tensor:

@@ -22,7 +22,12 @@ def measured(monkeypatch) -> None:
     """As if this card had been measured, and found as others."""
     monkeypatch.setitem(crossovers.BAND_FROM, capability_of(GPU), dict.fromkeys(windows.WINDOWS, 9))
     monkeypatch.setattr(construction, "MEASURED", {capability_of(GPU)})
+    windows.known_why_not.cache_clear()
+    construction.known_why_not.cache_clear()
     torch.compiler.reset()
+    yield
+    windows.known_why_not.cache_clear()
+    construction.known_why_not.cache_clear()
 
 
 def draw(interpolation: str = "gaussian") -> tuple[Dcls2d, torch.Tensor]:

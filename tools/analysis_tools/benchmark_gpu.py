@@ -143,11 +143,11 @@ class framework_only:
     """Within it, everything is as where nobody measured: PyTorch's convolution and construction."""
 
     def __enter__(self) -> None:
-        self.before = operators.band_why_not, kernel.construction_why_not
-        operators.band_why_not = kernel.construction_why_not = lambda *call: "not asked"
+        self.before = operators.known_why_not, kernel.construction_why_not
+        operators.known_why_not = kernel.construction_why_not = lambda *call: "not asked"
 
     def __exit__(self, *error: object) -> None:
-        operators.band_why_not, kernel.construction_why_not = self.before
+        operators.known_why_not, kernel.construction_why_not = self.before
 
 
 def framework_runs(x: Tensor, weight: Tensor, grad: Tensor) -> dict[str, Callable]:
@@ -222,6 +222,8 @@ def stages(figures: Figures, device: str, side: int, maps: dict, coco: dict) -> 
     figures.add(dict(figure="environment"), partial(environment, device))
     yield "environment"
     steps((plain, ours, gaussian), BFLOAT16, 2)
+    steps((plain, ours), BFLOAT16, 16)
+    steps((plain, ours), FLOAT, 2)
     yield "steps"
     for interpolation in ("bilinear", "gaussian"):
         for by_framework in (False, True):
@@ -230,17 +232,13 @@ def stages(figures: Figures, device: str, side: int, maps: dict, coco: dict) -> 
     yield "construction"
     convolutions(figures, maps, (17, 7), BFLOAT16, device)
     yield "convolutions"
-    steps((ours,), BFLOAT16, 2, by_framework=True)
-    steps((plain, ours), FLOAT, 2)
-    yield "float32 steps"
-    convolutions(figures, maps, (17, 7), FLOAT, device)
-    yield "float32 convolutions"
-    convolutions(figures, maps, (11, 9, 13, 5, 23), BFLOAT16, device)
+    convolutions(figures, maps, (9, 11, 13, 23), BFLOAT16, device)
+    convolutions(figures, maps, (17, 7, 9), FLOAT, device)
+    convolutions(figures, maps, (17, 9), HALF, device)
     yield "crossovers"
-    steps((plain, ours), BFLOAT16, 16)
+    steps((ours,), BFLOAT16, 2, by_framework=True)
     steps((plain, ours), HALF, 2)
-    convolutions(figures, maps, (11, 9, 23), FLOAT, device)
-    convolutions(figures, maps, (17, 11), HALF, device)
+    convolutions(figures, maps, (5,), BFLOAT16, device)
     convolutions(figures, coco, (17, 23, 11), BFLOAT16, device)
     convolutions(figures, maps, (31, 51), BFLOAT16, device)
     yield "the rest"

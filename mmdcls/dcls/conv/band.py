@@ -20,25 +20,31 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..launching import launch
 from .windows import TILE, blocks, offset_of, window_of
 
-# Of the rows of a product at a time, bytes of their windows, and of their gradients: what fits the
-# registers.
-VALUES_BYTES, GRADIENT_BYTES = 2**12, 128
-# Rows of outputs, or of the kernel's gradient, that see a window at once.
-GROUP = 4
-# Zeros before a row of the kernel: what a window starts before the outputs that see it, at most.
-BEFORE = 32
+# Rows of outputs of a channel, at least -> rows of them that see a window at once, and rows of the
+# product at a time: the fastest on an H100, on maps of 128, 64, 32 and 16 cells a side.
+GROUPS = {1024: (4, 64), 256: (4, 64), 96: (2, 64), 0: (1, 128)}
+# Most bytes of windows in a product: what fits the registers.
+WINDOW_BYTES = 2**14
+# The same of the kernel's gradient: rows of the kernel, and bytes of the gradients of a product.
+GRADIENT_GROUP, GRADIENT_BYTES = 4, 128
 # Programs among which the gradient's sum is split; a constant, for the same bits on every card.
 GRADIENT_PROGRAMS = 1056
+# Zeros before a row of the kernel: what a window starts before the outputs that see it, at most.
+BEFORE = 32
 # Of a copy, channels and columns at a time.
 COPY_BLOCK = 64
 
 
-@triton.jit(do_not_specialize=["H", "W", "rows", "tiles", "top", "left"])
-def pack_kernel(x, packed, C, H, W, rows, tiles, top, left, B: tl.constexpr):
+@triton.jit(do_not_specialize=["C", "H", "W", "rows", "tiles", "top", "left"])
+def pack_kernel(x, packed, C, H, W, rows, tiles, top, left, WIDE: tl.constexpr, B: tl.constexpr):
     """x (N, H, W, C) -> packed (N, C, rows, 16 * tiles), zeros around."""
+    # Seen to be multiples, so that loads and stores are wide.
     columns = tiles * 16
+    if WIDE:
+        C = C // 8 * 8
     sample, row = tl.program_id(0) // rows, tl.program_id(0) % rows
     k = tl.program_id(1) * B + tl.arange(0, B)
     c = tl.program_id(2) * B + tl.arange(0, B)
@@ -51,10 +57,12 @@ def pack_kernel(x, packed, C, H, W, rows, tiles, top, left, B: tl.constexpr):
     tl.store(target, values, mask=(c < C)[:, None] & (k < columns)[None, :])
 
 
-@triton.jit(do_not_specialize=["H", "W", "rows", "tiles"])
-def unpack_kernel(packed, y, C, H, W, rows, tiles, B: tl.constexpr):
+@triton.jit(do_not_specialize=["C", "H", "W", "rows", "tiles"])
+def unpack_kernel(packed, y, C, H, W, rows, tiles, WIDE: tl.constexpr, B: tl.constexpr):
     """packed (N, C, rows, 16 * tiles) -> y (N, H, W, C), without what is below and to the right."""
     columns = tiles * 16
+    if WIDE:
+        C = C // 8 * 8
     k = tl.program_id(0) * B + tl.arange(0, B)
     c = tl.program_id(1) * B + tl.arange(0, B)
     sample = tl.program_id(2)
@@ -181,112 +189,99 @@ def pack(x: Tensor, rows: int, columns: int, top: int = 0, left: int = 0) -> Ten
     x = x.permute(0, 2, 3, 1).contiguous()
     # The interpreter takes bfloat16 for whole numbers.
     dtype = torch.float32 if x.device.type == "cpu" else x.dtype
-    packed = x.new_empty(n, c, rows, columns, dtype=dtype)
+    packed = torch.empty((n, c, rows, columns), dtype=dtype, device=x.device)
     grid = n * rows, blocks(columns, COPY_BLOCK), blocks(c, COPY_BLOCK)
-    pack_kernel[grid](x, packed, c, h, w, rows, columns // TILE, top, left, B=COPY_BLOCK)
+    numbers = c, h, w, rows, columns // TILE, top, left
+    launch(pack_kernel, grid, (x, packed), *numbers, WIDE=c % 8 == 0, B=COPY_BLOCK)
     return packed
 
 
-def windowed(
-    x: Tensor, kernel_size: list[int], padding: list[int], height: int, width: int
-) -> tuple[Tensor, dict]:
-    """x packed for height x width outputs, and what the kernels have to know of it."""
-    window = window_of(kernel_size[1], padding[1], x.dtype)
-    tiles, offset = blocks(width, TILE), offset_of(padding[1])
-    rows, columns = height + kernel_size[0] - 1, TILE * (tiles - 1) + window
-    packed = pack(x, rows, columns, padding[0], padding[1] + offset)
-    layout = dict(tiles=tiles, rows=rows, row_tiles=columns // TILE, offset=offset)
-    precision = "tf32x3" if x.dtype == torch.float32 else "tf32"
-    fixed = dict(WINDOW=window, PRECISION=precision, num_warps=4, num_stages=1)
-    return packed, layout | fixed
+def unpack(packed: Tensor, h: int, w: int) -> Tensor:
+    """(N, C, rows, columns) -> (N, C, h, w), channels_last."""
+    n, c, rows, columns = packed.shape
+    y = torch.empty((n, h, w, c), dtype=packed.dtype, device=packed.device)
+    grid = blocks(rows * columns, COPY_BLOCK), blocks(c, COPY_BLOCK), n
+    numbers = c, h, w, rows, columns // TILE
+    launch(unpack_kernel, grid, (packed, y), *numbers, WIDE=c % 8 == 0, B=COPY_BLOCK)
+    return y.permute(0, 3, 1, 2)
 
 
-def margined(kernel: Tensor, dtype: torch.dtype, window: int) -> Tensor:
+def with_margin(kernel: Tensor, dtype: torch.dtype, above: int, length: int) -> Tensor:
     c, _, s_h, s_w = kernel.shape
-    rows = s_h + 2 * (GROUP - 1)
-    out = kernel.new_empty(c, rows, 2 * window, dtype=dtype)
-    margin_kernel[c, blocks(rows, TILE)](
-        kernel.contiguous(),
-        out,
-        s_h,
-        s_w,
-        rows,
-        GROUP - 1,
-        BEFORE=BEFORE,
-        LENGTH=2 * window,
-        B=TILE,
-    )
+    rows = s_h + 2 * above
+    out = torch.empty((c, rows, length), dtype=dtype, device=kernel.device)
+    constants = dict(BEFORE=BEFORE, LENGTH=length, B=TILE)
+    grid = c, blocks(rows, TILE), 1
+    launch(margin_kernel, grid, (kernel.contiguous(), out), s_h, s_w, rows, above, **constants)
     return out
 
 
-def rows_of_product(n: int, h: int, tiles: int, most: int) -> dict[str, float]:
-    """most: of the rows in a block."""
-    m = n * h * tiles
-    block = max(TILE, min(most, triton.next_power_of_2(m)))
-    return dict(M=m, inverse_plane=1 / (h * tiles), inverse_tiles=1 / tiles, B=block)
+def precision_of(dtype: torch.dtype) -> str:
+    return "tf32x3" if dtype == torch.float32 else "tf32"
+
+
+def rows_at_a_time(m: int, most: int) -> int:
+    """Of a product of m rows."""
+    return max(TILE, min(most, triton.next_power_of_2(m)))
 
 
 def values(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
     n, c, *size = x.shape
-    kernel_size = list(kernel.shape[2:])
-    h, w = (d + 2 * p - s + 1 for d, p, s in zip(size, padding, kernel_size, strict=True))
-    groups = blocks(h, GROUP)
-    with torch.cuda.device_of(x):
-        packed, layout = windowed(x, kernel_size, padding, groups * GROUP, w)
-        most = VALUES_BYTES // (layout["WINDOW"] * x.element_size())
-        product = rows_of_product(n, groups, layout["tiles"], most)
-        tiles = layout["tiles"]
-        out = x.new_empty(n, c, groups * GROUP, tiles * TILE)
-        values_kernel[blocks(product["M"], product["B"]), c](
-            packed,
-            margined(kernel, packed.dtype, layout["WINDOW"]),
-            packed if bias is None else bias,
-            out,
-            c,
-            S_h=kernel_size[0],
-            groups=groups,
-            HAS_BIAS=bias is not None,
-            GROUP=GROUP,
-            BEFORE=BEFORE,
-            LENGTH=2 * layout["WINDOW"],
-            **product,
-            **layout,
-        )
-        y = x.new_empty(n, h, w, c)
-        grid = blocks(groups * GROUP * tiles * TILE, COPY_BLOCK), blocks(c, COPY_BLOCK), n
-        unpack_kernel[grid](out, y, c, h, w, groups * GROUP, tiles, B=COPY_BLOCK)
-    return y.permute(0, 3, 1, 2)
+    s_h, s_w = kernel.shape[2:]
+    h, w = (d + 2 * p - s + 1 for d, p, s in zip(size, padding, (s_h, s_w), strict=True))
+    tiles, window = blocks(w, TILE), window_of(s_w, padding[1], x.dtype)
+    together, most = next(fit for least, fit in GROUPS.items() if n * h * tiles >= least)
+    groups, offset = blocks(h, together), offset_of(padding[1])
+    rows, columns = groups * together + s_h - 1, TILE * (tiles - 1) + window
+    packed = pack(x, rows, columns, padding[0], padding[1] + offset)
+    margined = with_margin(kernel, packed.dtype, together - 1, 2 * window)
+    y = torch.empty((n, c, groups * together, tiles * TILE), dtype=x.dtype, device=x.device)
+    m = n * groups * tiles
+    block = rows_at_a_time(m, min(most, WINDOW_BYTES // (window * x.element_size())))
+    launch(
+        values_kernel,
+        (blocks(m, block), c, 1),
+        (packed, margined, packed if bias is None else bias, y),
+        *(c, m, groups, tiles, rows, columns // TILE, s_h, offset),
+        *(1 / (groups * tiles), 1 / tiles),
+        HAS_BIAS=bias is not None,
+        PRECISION=precision_of(x.dtype),
+        WINDOW=window,
+        GROUP=together,
+        BEFORE=BEFORE,
+        LENGTH=2 * window,
+        B=block,
+    )
+    return unpack(y, h, w)
 
 
 def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
     n, c, h, w = grad.shape
     s_h, s_w = kernel_size
-    groups = blocks(s_h, GROUP)
-    height = h + GROUP - 1
-    with torch.cuda.device_of(x):
-        packed, layout = windowed(x, [groups * GROUP, s_w], padding, h, w)
-        tiles = layout["tiles"]
-        gradient = pack(grad, height + GROUP - 1, TILE * tiles, GROUP - 1)
-        product = rows_of_product(n, height, tiles, GRADIENT_BYTES // x.element_size())
-        most = blocks(product["M"], product["B"])
-        count = blocks(most, max(1, GRADIENT_PROGRAMS // (c * groups)))
-        splits = blocks(most, count)
-        dtype = x.dtype if splits == 1 else torch.float32
-        out = torch.empty((splits, c, s_h, s_w), dtype=dtype, device=x.device)
-        kernel_gradient_kernel[c, groups, splits](
-            gradient,
-            packed,
-            out,
-            c,
-            height=height,
-            S_h=s_h,
-            S_w=s_w,
-            count=count,
-            GROUP=GROUP,
-            **product,
-            **layout,
-        )
-        total = out[0] if splits == 1 else out.sum(0).to(x.dtype)
+    tiles, window = blocks(w, TILE), window_of(s_w, padding[1], x.dtype)
+    together, offset = GRADIENT_GROUP, offset_of(padding[1])
+    groups, height = blocks(s_h, together), h + together - 1
+    rows, columns = groups * together + h - 1, TILE * (tiles - 1) + window
+    packed = pack(x, rows, columns, padding[0], padding[1] + offset)
+    gradient = pack(grad, height + together - 1, TILE * tiles, together - 1)
+    m = n * height * tiles
+    block = rows_at_a_time(m, GRADIENT_BYTES // x.element_size())
+    count = blocks(blocks(m, block), max(1, GRADIENT_PROGRAMS // (c * groups)))
+    splits = blocks(blocks(m, block), count)
+    dtype = x.dtype if splits == 1 else torch.float32
+    out = torch.empty((splits, c, s_h, s_w), dtype=dtype, device=x.device)
+    launch(
+        kernel_gradient_kernel,
+        (c, groups, splits),
+        (gradient, packed, out),
+        *(c, m, height, tiles, rows, columns // TILE, s_h, s_w, offset, count),
+        *(1 / (height * tiles), 1 / tiles),
+        PRECISION=precision_of(x.dtype),
+        WINDOW=window,
+        GROUP=together,
+        B=block,
+    )
+    total = out[0] if splits == 1 else out.sum(0).to(x.dtype)
     return total.unsqueeze(1)

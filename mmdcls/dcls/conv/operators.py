@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..cache import is_traced_away, is_transformed
+from ..eager import function_of, passes_by
 from .framework import framework_gradients, plain
 from .ways import call_of, choose
-from .windows import band_why_not
+from .windows import band_why_not, known_why_not
 
 CHANNELS_LAST = torch.channels_last
 
@@ -41,7 +42,8 @@ def depthwise_why_not(
     if x.device.type == "cuda":
         # The framework's way needs no operator, which takes time to enter.
         dtype = autocast_dtype(x)
-        return band_why_not(call_of(x, kernel.shape[2:], padding, stride, dtype))
+        call = call_of(x, kernel.shape[2:], padding, stride, dtype)
+        return band_why_not(call) if torch.compiler.is_compiling() else known_why_not(call)
     return None
 
 
@@ -68,7 +70,7 @@ def depthwise(
     if is_traced_away() or not fit_together(x, kernel, bias):  # which the framework refuses
         y = plain(x, kernel, bias, stride, padding, x.shape[1])
     else:
-        y = depthwise_conv2d(x, kernel, bias, list(stride), list(padding))
+        y = convolved(x, kernel, bias, list(stride), list(padding))
     return y.contiguous() if nchw else y
 
 
@@ -78,8 +80,7 @@ def fit_together(x: Tensor, kernel: Tensor, bias: Tensor | None) -> bool:
     return (kernel.dtype, kernel.device) == (x.dtype, x.device)
 
 
-@torch.library.custom_op("mmdcls::depthwise_conv2d", mutates_args=())
-def depthwise_conv2d(
+def values(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
     """x (N, C, H, W) channels_last, kernel (C, 1, S_h, S_w) -> (N, C, H', W') channels_last."""
@@ -87,15 +88,15 @@ def depthwise_conv2d(
     return way(x, kernel, bias, stride, padding)
 
 
+depthwise_conv2d = torch.library.custom_op("mmdcls::depthwise_conv2d", values, mutates_args=())
+
+
 @depthwise_conv2d.register_fake
 def _(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]):
     return F.conv2d(x, kernel, bias, stride, padding, groups=x.shape[1])
 
 
-@torch.library.custom_op("mmdcls::depthwise_conv2d_kernel_gradient", mutates_args=())
-def depthwise_conv2d_kernel_gradient(
-    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
-) -> Tensor:
+def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
     """What `grad`, the gradient of the values at stride 1, gives the kernel: (C, 1, S_h, S_w)."""
     if grad.numel() == 0:
         return grad.new_zeros(grad.shape[1], 1, *kernel_size)
@@ -103,9 +104,28 @@ def depthwise_conv2d_kernel_gradient(
     return way(grad, x, kernel_size, padding).contiguous()
 
 
+depthwise_conv2d_kernel_gradient = torch.library.custom_op(
+    "mmdcls::depthwise_conv2d_kernel_gradient", kernel_gradient, mutates_args=()
+)
+
+
 @depthwise_conv2d_kernel_gradient.register_fake
 def _(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
     return grad.new_empty(grad.shape[1], 1, *kernel_size)
+
+
+def convolved(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    run = Values.apply if passes_by(x) else depthwise_conv2d
+    return run(x, kernel, bias, stride, padding)
+
+
+def gradient_of_kernel(
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+) -> Tensor:
+    run = KernelGradient.apply if passes_by(x) else depthwise_conv2d_kernel_gradient
+    return run(grad, x, kernel_size, padding)
 
 
 def gradient_of_input(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
@@ -116,7 +136,7 @@ def gradient_of_input(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tenso
     grad = F.pad(grad, (columns, columns, rows, rows)) if rows or columns else grad
     grad = grad.contiguous(memory_format=CHANNELS_LAST)
     turned = kernel.flip(2, 3)
-    return depthwise_conv2d(grad, turned, None, [1, 1], [max(cells, 0) for cells in beyond])
+    return convolved(grad, turned, None, [1, 1], [max(cells, 0) for cells in beyond])
 
 
 def at_stride_1(
@@ -150,7 +170,7 @@ def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_x = gradient_of_input(grad, kernel, ctx.padding)
     if ctx.needs_input_grad[1]:
         size = list(kernel.shape[2:])
-        grad_kernel = depthwise_conv2d_kernel_gradient(grad, x, size, ctx.padding)
+        grad_kernel = gradient_of_kernel(grad, x, size, ctx.padding)
     return grad_x, grad_kernel, grad_bias, None, None
 
 
@@ -167,7 +187,7 @@ def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor | No
         mask = [True, False, False]
         grad_x = framework_gradients(grad, x, grad_kernel, [1, 1], ctx.padding, mask)[0]
         return grad_grad, grad_x, None, None
-    grad_grad = depthwise_conv2d(x, grad_kernel, None, [1, 1], ctx.padding)
+    grad_grad = convolved(x, grad_kernel, None, [1, 1], ctx.padding)
     grad_x = gradient_of_input(grad, grad_kernel, ctx.padding)
     return grad_grad, grad_x, None, None
 
@@ -176,3 +196,5 @@ depthwise_conv2d.register_autograd(_gradients, setup_context=_save)
 depthwise_conv2d_kernel_gradient.register_autograd(
     _gradients_of_kernel_gradient, setup_context=_save_kernel_gradient
 )
+Values = function_of(values, _save, _gradients)
+KernelGradient = function_of(kernel_gradient, _save_kernel_gradient, _gradients_of_kernel_gradient)

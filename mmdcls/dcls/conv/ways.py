@@ -10,7 +10,7 @@ from .crossovers import Call, preferred
 from .fourier import fft_why_not, kernel_gradient_by_fft, values_by_fft
 from .framework import kernel_gradient_of_framework, values_directly
 from .tiles import kernel_gradient_by_tiles
-from .windows import band_why_not
+from .windows import known_why_not
 
 
 # Triton is imported by whoever runs it.
@@ -52,11 +52,11 @@ WAYS = {
 GPU_WAYS = {
     "values": {
         "direct": Way(values_directly, never_refuses),
-        "band": Way(values_by_band, band_why_not),
+        "band": Way(values_by_band, known_why_not),
     },
     "kernel_gradient": {
         "framework": Way(kernel_gradient_of_framework, never_refuses),
-        "band": Way(kernel_gradient_by_band, band_why_not),
+        "band": Way(kernel_gradient_by_band, known_why_not),
     },
 }
 

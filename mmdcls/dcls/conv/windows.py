@@ -1,5 +1,6 @@
 """What of a map the products of band.py see, and which calls they can serve."""
 
+import functools
 import math
 
 import torch
@@ -74,3 +75,7 @@ def band_why_not(call: Call) -> str | None:
     if math.prod(call.kernel_size) < measured[call.dtype] ** 2:
         return f"the framework is as fast with a kernel of {call.kernel_size}"
     return None
+
+
+# For calls that are not traced; the compiler cannot see into it.
+known_why_not = functools.lru_cache(maxsize=4096)(band_why_not)

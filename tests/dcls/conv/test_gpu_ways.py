@@ -20,7 +20,9 @@ def capability(monkeypatch) -> list:
     monkeypatch.setattr(gpu, "HAS_TRITON", True)
     for module in (gpu, windows):
         monkeypatch.setattr(module, "capability_of", lambda device: known[0])
-    return known
+    windows.known_why_not.cache_clear()
+    yield known
+    windows.known_why_not.cache_clear()
 
 
 def call(size=(32, 32), kernel_size=(17, 17), dtype=torch.bfloat16, **rest) -> Call:

@@ -1,0 +1,36 @@
+"""Custom operators without their cost, where nothing needs to see an operator.
+
+The dispatcher's way through Python takes longer, for one call, than a GPU computes.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def passes_by(tensor: Tensor) -> bool:
+    """Whether a call on a GPU is neither compiled nor traced, counted or handed on by anything."""
+    return (
+        not torch.compiler.is_compiling()
+        and tensor.is_cuda
+        and type(tensor) in (Tensor, nn.Parameter)
+        and not torch._C._len_torch_dispatch_stack()
+    )
+
+
+def function_of(run: Callable, save: Callable, gradients: Callable) -> type:
+    """The `torch.autograd.Function` of what `register_autograd` of an operator is given."""
+
+    class Passed(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *inputs):
+            output = run(*inputs)
+            save(ctx, inputs, output)
+            return output
+
+        @staticmethod
+        def backward(ctx, *grads):
+            return gradients(ctx, *grads)
+
+    return Passed
