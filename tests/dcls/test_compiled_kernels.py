@@ -101,7 +101,7 @@ def test_shares(kind, normalized, element, capability, tmp_path):
     from mmdcls.dcls import construction_kernels as kernels
 
     rule = dict(KIND=kind, NORMALIZED=normalized, SUMMED=normalized, LEAST=-20.0, FLOOR=0.3)
-    constants = dict(**rule, EPS=1e-7, CELLS=64, B=kernels.SHARES_BLOCK)
+    constants = dict(**rule, EPS=1e-7, CELLS=32, B=kernels.SHARES_BLOCK)
     for kernel in (kernels.shares_kernel, kernels.shares_gradient_kernel):
         assert_nothing_spills(machine_code(kernel, element, constants, capability, tmp_path))
 
