@@ -181,17 +181,17 @@ def _gradients_of_kernel(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 fused_shares.register_autograd(_gradients_of_shares, setup_context=_save_shares)
 fused_kernel.register_autograd(_gradients_of_kernel, setup_context=_save_kernel)
-Shares = function_of(build_shares, _save_shares, _gradients_of_shares)
-Kernel = function_of(build_kernel, _save_kernel, _gradients_of_kernel)
+passed_shares = function_of(build_shares, _save_shares, _gradients_of_shares)
+passed_kernel = function_of(build_kernel, _save_kernel, _gradients_of_kernel)
 
 
 def shares_on_gpu(
     positions: Tensor, sigma: Tensor | None, kernel_size: Sequence[int], interpolation: str
 ) -> tuple[Tensor, Tensor]:
-    run = Shares.apply if passes_by(positions) else fused_shares
+    run = passed_shares if passes_by(positions) else fused_shares
     return tuple(run(positions, sigma, list(kernel_size), interpolation))
 
 
 def kernel_on_gpu(weight: Tensor, shares: tuple[Tensor, Tensor]) -> Tensor:
-    run = Kernel.apply if passes_by(weight) else fused_kernel
+    run = passed_kernel if passes_by(weight) else fused_kernel
     return run(weight, *shares)

@@ -19,8 +19,8 @@ def passes_by(tensor: Tensor) -> bool:
     )
 
 
-def function_of(run: Callable, save: Callable, gradients: Callable) -> type:
-    """The `torch.autograd.Function` of what `register_autograd` of an operator is given."""
+def function_of(run: Callable, save: Callable, gradients: Callable) -> Callable:
+    """As an operator with `register_autograd(gradients, setup_context=save)`."""
 
     class Passed(torch.autograd.Function):
         @staticmethod
@@ -33,4 +33,7 @@ def function_of(run: Callable, save: Callable, gradients: Callable) -> type:
         def backward(ctx, *grads):
             return gradients(ctx, *grads)
 
-    return Passed
+    def call(*inputs):
+        return Passed.apply(*inputs) if torch.is_grad_enabled() else run(*inputs)
+
+    return call

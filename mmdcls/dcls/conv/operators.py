@@ -117,14 +117,14 @@ def _(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Te
 def convolved(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
-    run = Values.apply if passes_by(x) else depthwise_conv2d
+    run = passed_values if passes_by(x) else depthwise_conv2d
     return run(x, kernel, bias, stride, padding)
 
 
 def gradient_of_kernel(
     grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
 ) -> Tensor:
-    run = KernelGradient.apply if passes_by(x) else depthwise_conv2d_kernel_gradient
+    run = passed_kernel_gradient if passes_by(x) else depthwise_conv2d_kernel_gradient
     return run(grad, x, kernel_size, padding)
 
 
@@ -196,5 +196,7 @@ depthwise_conv2d.register_autograd(_gradients, setup_context=_save)
 depthwise_conv2d_kernel_gradient.register_autograd(
     _gradients_of_kernel_gradient, setup_context=_save_kernel_gradient
 )
-Values = function_of(values, _save, _gradients)
-KernelGradient = function_of(kernel_gradient, _save_kernel_gradient, _gradients_of_kernel_gradient)
+passed_values = function_of(values, _save, _gradients)
+passed_kernel_gradient = function_of(
+    kernel_gradient, _save_kernel_gradient, _gradients_of_kernel_gradient
+)
