@@ -258,6 +258,7 @@ def values(
 
 
 def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
+    """In float32."""
     n, c, h, w = grad.shape
     s_h, s_w = kernel_size
     tiles, window = blocks(w, TILE), window_of(s_w, padding[1], x.dtype)
@@ -270,8 +271,7 @@ def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: li
     block = rows_at_a_time(m, GRADIENT_BYTES // x.element_size())
     count = blocks(blocks(m, block), max(1, GRADIENT_PROGRAMS // (c * groups)))
     splits = blocks(blocks(m, block), count)
-    dtype = x.dtype if splits == 1 else torch.float32
-    out = torch.empty((splits, c, s_h, s_w), dtype=dtype, device=x.device)
+    out = torch.empty((splits, c, s_h, s_w), dtype=torch.float32, device=x.device)
     launch(
         kernel_gradient_kernel,
         (c, groups, splits),
@@ -283,5 +283,4 @@ def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: li
         GROUP=together,
         B=block,
     )
-    total = out[0] if splits == 1 else out.sum(0).to(x.dtype)
-    return total.unsqueeze(1)
+    return out.view(c, 1, s_h, s_w) if splits == 1 else out.sum(0).unsqueeze(1)

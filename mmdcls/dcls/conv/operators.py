@@ -64,14 +64,24 @@ def depthwise(
     """As `F.conv2d(x, kernel, bias, stride, padding, groups=channels)`, in x's memory format."""
     dtype = autocast_dtype(x)
     if dtype is not None:
-        x, kernel, bias = x.to(dtype), kernel.to(dtype), None if bias is None else bias.to(dtype)
+        x = x.to(dtype)
+        if not mixes_dtypes(x, kernel, bias):
+            kernel, bias = kernel.to(dtype), None if bias is None else bias.to(dtype)
     nchw = x.is_contiguous()
     x = x.contiguous(memory_format=CHANNELS_LAST)
-    if is_traced_away() or not fit_together(x, kernel, bias):  # which the framework refuses
+    mixed = dtype is not None and mixes_dtypes(x, kernel, bias)
+    if is_traced_away() or not (mixed or fit_together(x, kernel, bias)):
+        # The framework refuses what does not fit together.
         y = plain(x, kernel, bias, stride, padding, x.shape[1])
     else:
         y = convolved(x, kernel, bias, list(stride), list(padding))
     return y.contiguous() if nchw else y
+
+
+def mixes_dtypes(x: Tensor, kernel: Tensor, bias: Tensor | None) -> bool:
+    """Whether kernel and bias may be of float32 beside a map of half precision: on GPUs."""
+    wide = {tensor.dtype for tensor in (kernel, bias) if tensor is not None} == {torch.float32}
+    return wide and x.is_cuda and kernel.is_cuda and (bias is None or bias.is_cuda)
 
 
 def fit_together(x: Tensor, kernel: Tensor, bias: Tensor | None) -> bool:
@@ -93,15 +103,26 @@ depthwise_conv2d = torch.library.custom_op("mmdcls::depthwise_conv2d", values, m
 
 @depthwise_conv2d.register_fake
 def _(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]):
-    return F.conv2d(x, kernel, bias, stride, padding, groups=x.shape[1])
+    bias = None if bias is None else bias.to(x.dtype)
+    return F.conv2d(x, kernel.to(x.dtype), bias, stride, padding, groups=x.shape[1])
 
 
-def kernel_gradient(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
-    """What `grad`, the gradient of the values at stride 1, gives the kernel: (C, 1, S_h, S_w)."""
+def kernel_gradient(
+    grad: Tensor,
+    x: Tensor,
+    kernel_size: list[int],
+    padding: list[int],
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """What `grad`, the gradient of the values at stride 1, gives the kernel: (C, 1, S_h, S_w).
+
+    dtype: of the kernel, where it is not that of x.
+    """
+    dtype = dtype or x.dtype
     if grad.numel() == 0:
-        return grad.new_zeros(grad.shape[1], 1, *kernel_size)
+        return grad.new_zeros(grad.shape[1], 1, *kernel_size, dtype=dtype)
     way = choose("kernel_gradient", call_of(x, kernel_size, padding))
-    return way(grad, x, kernel_size, padding).contiguous()
+    return way(grad, x, kernel_size, padding).to(dtype).contiguous()
 
 
 depthwise_conv2d_kernel_gradient = torch.library.custom_op(
@@ -110,8 +131,14 @@ depthwise_conv2d_kernel_gradient = torch.library.custom_op(
 
 
 @depthwise_conv2d_kernel_gradient.register_fake
-def _(grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]) -> Tensor:
-    return grad.new_empty(grad.shape[1], 1, *kernel_size)
+def _(
+    grad: Tensor,
+    x: Tensor,
+    kernel_size: list[int],
+    padding: list[int],
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    return grad.new_empty(grad.shape[1], 1, *kernel_size, dtype=dtype or x.dtype)
 
 
 def convolved(
@@ -122,10 +149,10 @@ def convolved(
 
 
 def gradient_of_kernel(
-    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
+    grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int], dtype: torch.dtype
 ) -> Tensor:
     run = passed_kernel_gradient if passes_by(x) else depthwise_conv2d_kernel_gradient
-    return run(grad, x, kernel_size, padding)
+    return run(grad, x, kernel_size, padding, dtype)
 
 
 def gradient_of_input(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
@@ -153,7 +180,8 @@ def at_stride_1(
 
 
 def _save(ctx, inputs: tuple, output: Tensor) -> None:
-    x, kernel, _, ctx.stride, ctx.padding = inputs
+    x, kernel, bias, ctx.stride, ctx.padding = inputs
+    ctx.bias_dtype = None if bias is None else bias.dtype
     ctx.save_for_backward(x, kernel)
 
 
@@ -161,21 +189,22 @@ def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, kernel = ctx.saved_tensors
     if is_transformed(grad):
         mask = list(ctx.needs_input_grad[:3])
+        kernel = kernel.to(x.dtype)
         return *framework_gradients(grad, x, kernel, ctx.stride, ctx.padding, mask), None, None
     grad_x = grad_kernel = grad_bias = None
     if ctx.needs_input_grad[2]:
-        grad_bias = grad.sum((0, 2, 3))
+        grad_bias = grad.sum((0, 2, 3), dtype=ctx.bias_dtype)
     grad = at_stride_1(grad, ctx.stride, x, kernel, ctx.padding)
     if ctx.needs_input_grad[0]:
         grad_x = gradient_of_input(grad, kernel, ctx.padding)
     if ctx.needs_input_grad[1]:
         size = list(kernel.shape[2:])
-        grad_kernel = gradient_of_kernel(grad, x, size, ctx.padding)
+        grad_kernel = gradient_of_kernel(grad, x, size, ctx.padding, kernel.dtype)
     return grad_x, grad_kernel, grad_bias, None, None
 
 
 def _save_kernel_gradient(ctx, inputs: tuple, output: Tensor) -> None:
-    grad, x, _, ctx.padding = inputs
+    grad, x, _, ctx.padding, _ = inputs
     ctx.save_for_backward(grad, x)
 
 
@@ -183,13 +212,14 @@ def _gradients_of_kernel_gradient(ctx, grad_kernel: Tensor) -> tuple[Tensor | No
     # The kernel gradient is linear in grad and in x, so that its own gradients are convolutions.
     grad, x = ctx.saved_tensors
     if is_transformed(grad_kernel):
+        grad_kernel = grad_kernel.to(x.dtype)
         grad_grad = plain(x, grad_kernel, None, 1, ctx.padding, x.shape[1])
         mask = [True, False, False]
         grad_x = framework_gradients(grad, x, grad_kernel, [1, 1], ctx.padding, mask)[0]
-        return grad_grad, grad_x, None, None
+        return grad_grad, grad_x, None, None, None
     grad_grad = convolved(x, grad_kernel, None, [1, 1], ctx.padding)
     grad_x = gradient_of_input(grad, grad_kernel, ctx.padding)
-    return grad_grad, grad_x, None, None
+    return grad_grad, grad_x, None, None, None
 
 
 depthwise_conv2d.register_autograd(_gradients, setup_context=_save)

@@ -13,6 +13,14 @@ from .tiles import kernel_gradient_by_tiles
 from .windows import known_why_not
 
 
+def values_in_one_dtype(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
+) -> Tensor:
+    """On GPUs kernel and bias may be of float32 beside a map of half precision."""
+    bias = None if bias is None else bias.to(x.dtype)
+    return values_directly(x, kernel.to(x.dtype), bias, stride, padding)
+
+
 # Triton is imported by whoever runs it.
 def values_by_band(*arguments: Any) -> Tensor:
     from .band import values
@@ -51,7 +59,7 @@ WAYS = {
 }
 GPU_WAYS = {
     "values": {
-        "direct": Way(values_directly, never_refuses),
+        "direct": Way(values_in_one_dtype, never_refuses),
         "band": Way(values_by_band, known_why_not),
     },
     "kernel_gradient": {

@@ -143,3 +143,19 @@ def test_a_layer_with_elements_that_move(interpolation, triton_device):
     ours = depthwise(sources["x"], layer.kernel(), layer.bias, stride=(1, 1), padding=(3, 3))
     theirs = plain(sources["x"], layer.kernel(), layer.bias, padding=3, groups=4)
     assert_same_values_and_gradients(ours, theirs, sources, **NEAR)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_kernel_of_float32_beside_a_map_of_half_precision(dtype, triton_device, monkeypatch):
+    monkeypatch.setattr(operators, "autocast_dtype", lambda x: dtype)
+    monkeypatch.setattr(operators, "mixes_dtypes", lambda *tensors: True)
+    sources = draw(torch.float32, triton_device, 2, 3, (9, 20), (5, 7))
+    exact = {name: t.detach().double().requires_grad_() for name, t in sources.items()}
+    ours = depthwise(**sources, stride=(1, 1), padding=(2, 3))
+    theirs = F.conv2d(*exact.values(), padding=(2, 3), groups=3)
+    assert ours.dtype == dtype
+    expected = gradients(theirs, exact)
+    for name, grad in gradients(ours, sources).items():
+        assert grad.dtype == torch.float32
+        error = (grad.double() - expected[name]).norm() / expected[name].norm()
+        assert error < 2 * TOLERANCE[dtype], name
