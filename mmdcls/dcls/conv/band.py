@@ -222,7 +222,7 @@ def precision_of(dtype: torch.dtype) -> str:
 
 def rows_at_a_time(m: int, most: int) -> int:
     """Of a product of m rows."""
-    return max(TILE, min(most, triton.next_power_of_2(m)))
+    return max(TILE, min(most, 1 << (m - 1).bit_length()))
 
 
 def values(
