@@ -20,6 +20,12 @@ def normal(positions: Tensor, kernel_size: Size) -> None:
     positions.normal_(0, 0.5)
 
 
+def wide_normal(positions: Tensor, kernel_size: Size) -> None:
+    """N(0, a quarter of the kernel's radius): in 17x17, five of six elements in the middle 7x7."""
+    for row, size in zip(positions, kernel_size, strict=True):
+        row.normal_(0, (size - 1) / 8)
+
+
 def uniform(positions: Tensor, kernel_size: Size) -> None:
     """Anywhere in the kernel, as learned delays start (arXiv 2306.17670)."""
     for row, size in zip(positions, kernel_size, strict=True):
@@ -49,6 +55,7 @@ def jittered_grid(positions: Tensor, kernel_size: Size) -> None:
 # kernel's centre, in place; what stands outside is put on the border.
 INITIAL_SPREADS: dict[str, Callable[[Tensor, Size], None]] = {
     "normal": normal,
+    "wide_normal": wide_normal,
     "uniform": uniform,
     "jittered_grid": jittered_grid,
 }

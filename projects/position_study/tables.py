@@ -83,9 +83,9 @@ WARM_UP = 50
 NEUTRAL = dict(bilinear=24, bilinear_normalized=24, triangle=16, gaussian=16)
 DCLS = dict(type="dcls", kernel_size=17, interpolation="bilinear", kernel_count=NEUTRAL["bilinear"])
 
-# Starts: the published normal of half a cell; uniform over the kernel, as learned delays start; a
-# grid over the kernel, each element drawn about its place.
-SPREADS = ("normal", "uniform", "jittered_grid")
+# Starts: the published normal of half a cell; one of a quarter of the kernel's radius; uniform over
+# the kernel, as learned delays start; a grid over the kernel, each element drawn about its place.
+SPREADS = ("normal", "wide_normal", "uniform", "jittered_grid")
 # Rates: positions at the network's own, as published for dense prediction; five times that, the
 # method's value; and travels, the radii of the kernel that a position may go in the whole training:
 # less than to the border, to the border, there and back.
@@ -134,6 +134,16 @@ RECIPE = Table(
             "a jittered grid is a better start than a uniform draw",
             "jittered_grid_travel-1",
             "uniform_travel-1",
+        ),
+        Claim(
+            "from the published start, a travel of three radii beats the method's rate",
+            "normal_travel-3",
+            "normal_rate-5",
+        ),
+        Claim(
+            "a wider normal start beats the published one, both with a travel of three radii",
+            "wide_normal_travel-3",
+            "normal_travel-3",
         ),
         Claim("repulsion helps the published recipe", "normal_rate-5_repulsion", "normal_rate-5"),
         Claim(

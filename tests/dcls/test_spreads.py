@@ -38,9 +38,10 @@ def test_slices_differ_and_a_seed_decides(spread):
 
 
 # Mean distance from the centre along one axis of 17 cells, in cells: of N(0, 0.5) it is
-# 0.5 * sqrt(2 / pi); a point anywhere between -8 and 8 is 4 away.
+# 0.5 * sqrt(2 / pi), of N(0, 2) four times that; a point anywhere between -8 and 8 is 4 away.
 @pytest.mark.parametrize(
-    "spread, distance", [("normal", 0.399), ("uniform", 4.0), ("jittered_grid", 4.0)]
+    "spread, distance",
+    [("normal", 0.399), ("wide_normal", 1.596), ("uniform", 4.0), ("jittered_grid", 4.0)],
 )
 def test_how_far_elements_stand_from_the_centre(spread, distance):
     found = drawn(spread, (17, 17), slices=(512, 1), count=36).abs().mean()
@@ -107,5 +108,7 @@ def test_an_unknown_spread_is_refused_with_the_table():
         lambda: Dcls2d(4, 4, 5, kernel_count=3, initial_spread="wide", share_positions=True),
         lambda: spread_positions_(torch.empty(2, 1, 1, 3), (5, 5), "wide"),
     ):
-        with pytest.raises(ValueError, match=r"initial_spread='wide' is unknown.*normal, uniform"):
+        with pytest.raises(
+            ValueError, match=r"initial_spread='wide' is unknown.*normal, wide_normal, uniform"
+        ):
             build()
