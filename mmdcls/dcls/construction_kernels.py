@@ -154,7 +154,8 @@ def kernel_kernel(
     part = tl.program_id(0)
     y, x = tl.arange(0, CELLS_Y), tl.arange(0, CELLS_X)
     total = tl.zeros((CELLS_Y, CELLS_X), out.dtype.element_ty)
-    for k in range(K):
+    # Unrolled, so that the loads of several elements are on their way at once.
+    for k in tl.range(0, K, loop_unroll_factor=4):
         element = part * K + k
         along_y = tl.load(share_y + element * S_y + y, mask=y < S_y, other=0.0)
         along_x = tl.load(share_x + element * S_x + x, mask=x < S_x, other=0.0)
@@ -246,9 +247,14 @@ def element_shares_gradient(
 @functools.cache
 def layout(cells_y: int, cells_x: int) -> dict[str, int]:
     size_y, size_x = map(triton.next_power_of_2, (cells_y, cells_x))
+    return dict(CELLS_Y=size_y, CELLS_X=size_x)
+
+
+def warps_of(cells: int, gradient: bool) -> int:
+    """cells: along the longest axis."""
     # Sums within a warp need no barrier.
-    warps = 1 if size_y * size_x <= 1024 else 4
-    return dict(CELLS_Y=size_y, CELLS_X=size_x, num_warps=warps)
+    small, large = (1, 4) if gradient else (4, 8)
+    return small if cells <= 32 else large
 
 
 def kernel_from_shares(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
@@ -256,7 +262,8 @@ def kernel_from_shares(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tens
     *slices, count = weight.shape
     out = weight.new_empty(*slices, *sizes)
     tensors = weight.contiguous(), share_y.contiguous(), share_x.contiguous(), out
-    launch(kernel_kernel, (math.prod(slices), 1, 1), tensors, count, *sizes, **layout(*sizes))
+    constants = dict(**layout(*sizes), num_warps=warps_of(max(sizes), gradient=False))
+    launch(kernel_kernel, (math.prod(slices), 1, 1), tensors, count, *sizes, **constants)
     return out
 
 
@@ -269,7 +276,8 @@ def kernel_from_shares_gradient(
     sources = weight.contiguous(), share_y.contiguous(), share_x.contiguous()
     out = tuple(map(torch.empty_like, sources))
     grid = math.prod(slices), triton.cdiv(count, GRADIENT_BLOCK), 1
-    constants = dict(**layout(*sizes), B=GRADIENT_BLOCK)
+    warps = warps_of(max(sizes), gradient=True)
+    constants = dict(**layout(*sizes), B=GRADIENT_BLOCK, num_warps=warps)
     tensors = grad.contiguous(), *sources, *out
     launch(kernel_gradient_kernel, grid, tensors, count, *sizes, **constants)
     return out

@@ -75,7 +75,7 @@ def rows_of(eager: float) -> list[dict]:
 
 def test_the_section_of_a_machine_has_ratios_to_the_plain_step_and_to_the_better_format():
     text = report.section(rows_of(eager=1.2e4))
-    assert "| DCLS | bfloat16 | 2 | 12.00 | 1.20 | 5.50 | 1.10 | 110 | 1.10 |" in text
+    assert "| DCLS |  | bfloat16 | 2 | 12.00 | 1.20 | 5.50 | 1.10 | 110 | 1.10 |" in text
     times = "2 + 2 + 2 | 30 + 30 + 30 | 10 + 10 + 10"
     assert f"| bfloat16 | 17x17 | stage1 | {times} | 5.0 |" in text
     assert "| bilinear | the framework | 7 | 3 |" in text
@@ -84,3 +84,20 @@ def test_the_section_of_a_machine_has_ratios_to_the_plain_step_and_to_the_better
 @pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
 def test_the_page_has_the_section_of_every_machine_that_was_measured(path: Path):
     assert report.section(report.read(path)) in (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
+def test_every_row_says_what_it_measures_and_how_long_it_took(path: Path):
+    rows = report.read(path)
+    assert rows[0]["of"] == dict(figure="environment") and rows[0]["gpu"]
+    assert len({json.dumps(row["of"], sort_keys=True) for row in rows}) == len(rows)
+    for row in rows[1:]:
+        names = dict(
+            step={"kind", "dtype", "batch", "side", "framework"},
+            construction={"kind", "framework"},
+            convolution={"map", "kernel", "dtype", "way", "format", "computation"},
+        )[row["of"]["figure"]]
+        assert names == row["of"].keys() - {"figure", "kernels"}
+        times = {name: row[name] for name in ("eager", "graph") if name in row}
+        assert times and all(microseconds > 0 for microseconds in times.values())
+        assert row["of"]["figure"] != "step" or row["megabytes"] > 0

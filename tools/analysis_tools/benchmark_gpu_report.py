@@ -11,6 +11,14 @@ Row = dict
 COMPUTATIONS = ("values", "input_gradient", "kernel_gradient")
 WAYS = (("band", "NHWC"), ("framework", "NHWC"), ("framework", "NCHW"))
 
+# Of rows that name them.
+VERSIONS = (
+    "Kernels: in the second, several rows of outputs share a window, and kernel and bias need no "
+    "cast. Rows that say nothing are of the framework's ways, or of the first. Eager times of the "
+    "second are left out, since other programs kept the processors busy.",
+    "",
+)
+
 
 def read(path: Path) -> list[Row]:
     """Rows without those that failed, such as for want of memory."""
@@ -32,17 +40,16 @@ def dtype_of(of: dict) -> str:
 
 
 def step_lines(rows: list[Row]) -> list[tuple]:
+    def run_of(of: dict) -> tuple:
+        return of["dtype"], of["batch"], of["side"], of.get("kernels")
+
     steps = figures(rows, "step")
-    plain = {
-        (of["dtype"], of["batch"], of["side"]): row
-        for of, row in steps
-        if of["kind"].startswith("plain")
-    }
+    plain = {run_of(of): row for of, row in steps if of["kind"].startswith("plain")}
     lines = []
     for of, row in steps:
-        beside = plain.get((of["dtype"], of["batch"], of["side"]))
+        beside = plain.get(run_of(of))
         kind = of["kind"] + (", the framework's ways" if of["framework"] else "")
-        cells = [kind, dtype_of(of), of["batch"]]
+        cells = [kind, of.get("kernels", ""), dtype_of(of), of["batch"]]
         for how in ("eager", "graph"):
             if how not in row:
                 cells += ["", ""]
@@ -89,17 +96,29 @@ def convolution_lines(rows: list[Row]) -> list[tuple]:
 def section(rows: list[Row]) -> str:
     (_, machine), *_ = figures(rows, "environment")
     text = [
-        f"# {machine['gpu']}",
+        f"## On a GPU: {machine['gpu']}",
         "",
         f"Made by `tools/analysis_tools/benchmark.py --device cuda` on {machine['date']}: torch "
         f"{machine['torch']}, Triton {machine['triton']}, cuDNN {machine['cudnn']}. A step is the "
         f"forward and the backward pass of a ConvNeXt-T of plain PyTorch, channels_last, under "
         f"autocast where it is not float32, at 512x512; eager is with Python launching every "
         f"kernel, graph the replay of a CUDA graph. Ratios are to the plain 7x7 of the same dtype "
-        f"and batch.",
+        f"and batch of the same run.",
         "",
+        *(VERSIONS if any("kernels" in row["of"] for row in rows) else ()),
         *table(
-            ("step", "dtype", "batch", "eager, ms", "ratio", "graph, ms", "ratio", "MB", "ratio"),
+            (
+                "step",
+                "kernels",
+                "dtype",
+                "batch",
+                "eager, ms",
+                "ratio",
+                "graph, ms",
+                "ratio",
+                "MB",
+                "ratio",
+            ),
             step_lines(rows),
         ),
         "Convolutions alone, microseconds in a graph: values + gradient of the input + gradient of "

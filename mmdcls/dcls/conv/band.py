@@ -23,15 +23,15 @@ from torch import Tensor
 from ..launching import launch
 from .windows import TILE, blocks, offset_of, window_of
 
-# Rows of outputs of a channel, at least -> rows of them that see a window at once, and rows of the
-# product at a time: the fastest on an H100, on maps of 128, 64, 32 and 16 cells a side.
-GROUPS = {1024: (4, 64), 256: (4, 64), 96: (2, 64), 0: (1, 128)}
-# Most bytes of windows in a product: what fits the registers.
-WINDOW_BYTES = 2**14
+# Rows of outputs of a channel, at least -> rows of them that see a window at once, and bytes of the
+# windows of a product. The fastest of several on an H100, on maps of 128, 64, 32 and 16 cells.
+GROUPS = {1024: (4, 2**13), 256: (4, 2**12), 0: (1, 2**14)}
+# Least and most rows of such a product: tensor cores take 64 at a time.
+LEAST_ROWS, MOST_ROWS = 64, 128
 # The same of the kernel's gradient: rows of the kernel, and bytes of the gradients of a product.
 GRADIENT_GROUP, GRADIENT_BYTES = 4, 128
 # Programs among which the gradient's sum is split; a constant, for the same bits on every card.
-GRADIENT_PROGRAMS = 1056
+GRADIENT_PROGRAMS = 2112
 # Zeros before a row of the kernel: what a window starts before the outputs that see it, at most.
 BEFORE = 32
 # Of a copy, channels and columns at a time.
@@ -225,6 +225,11 @@ def rows_at_a_time(m: int, most: int) -> int:
     return max(TILE, min(most, 1 << (m - 1).bit_length()))
 
 
+def most_rows(window: int, size: int, dtype: torch.dtype) -> int:
+    """Of the values' product, for windows of so many bytes."""
+    return max(LEAST_ROWS, min(MOST_ROWS, size // (window * dtype.itemsize)))
+
+
 def values(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
@@ -232,14 +237,14 @@ def values(
     s_h, s_w = kernel.shape[2:]
     h, w = (d + 2 * p - s + 1 for d, p, s in zip(size, padding, (s_h, s_w), strict=True))
     tiles, window = blocks(w, TILE), window_of(s_w, padding[1], x.dtype)
-    together, most = next(fit for least, fit in GROUPS.items() if n * h * tiles >= least)
+    together, size_of_windows = next(fit for least, fit in GROUPS.items() if n * h * tiles >= least)
     groups, offset = blocks(h, together), offset_of(padding[1])
     rows, columns = groups * together + s_h - 1, TILE * (tiles - 1) + window
     packed = pack(x, rows, columns, padding[0], padding[1] + offset)
     margined = with_margin(kernel, packed.dtype, together - 1, 2 * window)
     y = torch.empty((n, c, groups * together, tiles * TILE), dtype=x.dtype, device=x.device)
     m = n * groups * tiles
-    block = rows_at_a_time(m, min(most, WINDOW_BYTES // (window * x.element_size())))
+    block = rows_at_a_time(m, most_rows(window, size_of_windows, x.dtype))
     launch(
         values_kernel,
         (blocks(m, block), c, 1),
