@@ -1,6 +1,6 @@
 """Print what benchmark_gpu.py found as the section of a machine in docs/benchmarks.md.
 
-python tools/analysis_tools/benchmark_gpu_report.py benchmarks/nvidia-h100-80gb-hbm3_2026-11-26.jsonl
+python tools/analysis_tools/benchmark_gpu_report.py work_dirs/benchmark/gpu.jsonl
 """
 
 import argparse
