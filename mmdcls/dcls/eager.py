@@ -8,12 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+# Devices that compute faster than the dispatcher.
+DEVICES = ("cuda",)
+
 
 def passes_by(tensor: Tensor) -> bool:
-    """Whether a call on a GPU is neither compiled nor traced, counted or handed on by anything."""
+    """Whether a call on a GPU is not compiled, traced, counted or handed on by anything."""
     return (
         not torch.compiler.is_compiling()
-        and tensor.is_cuda
+        and tensor.device.type in DEVICES
         and type(tensor) in (Tensor, nn.Parameter)
         and not torch._C._len_torch_dispatch_stack()
     )

@@ -1,12 +1,16 @@
 """torch.compile(fullgraph=True) and torch.export take a layer as it is."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 from torch.export import Dim
 
 from helpers.cases import draw_input, draw_layer
-from mmdcls.dcls import INTERPOLATIONS
+from mmdcls.dcls import INTERPOLATIONS, eager
 
 pytestmark = pytest.mark.slow
 each_groups = pytest.mark.parametrize("groups", [1, 4], ids=["dense", "depthwise"])
@@ -49,6 +53,28 @@ def test_the_compiled_layer_is_the_eager_one(axes, interpolation):
 def test_the_layer_compiles_to_machine_code():
     layer = draw_layer(interpolation="gaussian", groups=4, **OPTIONS).float()
     assert_compiled_is_eager(layer, "inductor", draw_input().float())
+
+
+def test_a_compiled_layer_keeps_its_operators_where_eager_ones_are_passed_by(monkeypatch):
+    monkeypatch.setattr(eager, "DEVICES", ("cpu",))
+    seen = set()
+
+    def note(module: torch.fx.GraphModule, inputs: list) -> Callable:
+        seen.update(str(node.target) for node in module.graph.nodes)
+        return make_boxed_func(module.forward)
+
+    layer, x = draw_layer(groups=4, **OPTIONS), draw_input()
+    backend = aot_autograd(fw_compiler=note, bw_compiler=note)
+    compiled = torch.compile(layer, fullgraph=True, backend=backend)
+    sources = [x, *layer.parameters()]
+    y, expected = compiled(x), layer(x)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(y.square().sum(), sources),
+        torch.autograd.grad(expected.square().sum(), sources),
+    )
+    names = ("depthwise_conv2d", "depthwise_conv2d_kernel_gradient")
+    assert seen >= {f"mmdcls.{name}.default" for name in names}
 
 
 @each_groups
