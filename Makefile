@@ -36,7 +36,9 @@ demo: $(READY)
 demo-det: $(READY)
 	$(RUN) tools/demo.py det
 
+# Triton's interpreter runs the kernels for GPUs: 300 MB that nothing but the tests needs.
 test: $(READY)
+	test "$$(uname)" != Linux || $(RUN) -m pip install -q -c constraints.txt "triton>=3.3"
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest -n auto --dist loadfile

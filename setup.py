@@ -30,7 +30,7 @@ extras = dict(
     analysis=["seaborn"],
     # mmpretrain imports torchvision without declaring it.
     cls=["mmpretrain>=1.2", "torchvision"],
-    test=["pytest", "pytest-xdist", "hypothesis", "dcls==0.1.1", TRITON, *DEPLOY],
+    test=["pytest", "pytest-xdist", "hypothesis", "dcls==0.1.1", *DEPLOY],
     dev=["ruff"],
 )
 

@@ -13,10 +13,13 @@ from torch import Tensor
 from .cache import is_traced_away, is_transformed
 from .eager import function_of, passes_by
 from .gpu import capability_of, triton_why_not
+from .interpolation import gaussian_share, get_interpolation, linear_share, triangle_share
 from .kernel_formula import kernel_by_formula, shares_by_formula
 
 # Compute capabilities of GPUs for which it was measured. 9.0: H100.
 MEASURED = {(9, 0)}
+# The share functions that construction_kernels.py has too, and what it calls them.
+KINDS = {linear_share: "linear", triangle_share: "triangle", gaussian_share: "gaussian"}
 # Cells along an axis, so that a slice of the kernel fits the registers of a program.
 LARGEST = 64
 
@@ -38,6 +41,15 @@ def construction_why_not(axes: int, cells: int, *sources: Tensor | None) -> str 
     if is_traced_away():
         return "what is exported runs where this package is not"
     return None
+
+
+def shares_why_not(
+    positions: Tensor, sigma: Tensor | None, kernel_size: Sequence[int], interpolation: str
+) -> str | None:
+    """The same, for the shares of an interpolation."""
+    if get_interpolation(interpolation).share not in KINDS:
+        return f"they have no kernel for interpolation={interpolation!r}"
+    return construction_why_not(len(kernel_size), max(kernel_size), positions, sigma)
 
 
 def device_why_not(device: torch.device) -> str | None:

@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .construction import KINDS
 from .interpolation import get_interpolation
 from .kernel_formula import NORMALIZER_EPS
 from .launching import launch
@@ -188,16 +189,13 @@ def kernel_gradient_kernel(
         tl.store(out_x + element * S_x + x, scale * seen_x, mask=x < S_x)
 
 
-KINDS = dict(bilinear="linear", bilinear_normalized="linear")
-
-
 @functools.cache
 def rules(dtype: torch.dtype, kernel_size: tuple[int, int], interpolation: str) -> tuple:
     """What the kernels of the shares have to know beside the tensors: numbers and constants."""
     rule = get_interpolation(interpolation)
     (low_y, high_y), (low_x, high_x) = map(position_limits, kernel_size)
     constants = dict(
-        KIND=KINDS.get(interpolation, interpolation),
+        KIND=KINDS[rule.share],
         LEAST=math.log(torch.finfo(dtype).tiny) / 4,
         FLOOR=rule.width_floor or 0.0,
         EPS=NORMALIZER_EPS,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from .arguments import is_whole
-from .construction import construction_why_not, kernel_on_gpu, shares_on_gpu
+from .construction import construction_why_not, kernel_on_gpu, shares_on_gpu, shares_why_not
 from .interpolation import get_interpolation
 from .kernel_formula import kernel_by_formula, shares_by_formula
 
@@ -25,7 +25,7 @@ def element_shares(
     Computed in float32 at least. Raises ValueError where the shapes do not fit.
     """
     check_shapes(positions, sigma, kernel_size, interpolation)
-    if construction_why_not(len(kernel_size), max(kernel_size), positions, sigma) is None:
+    if shares_why_not(positions, sigma, kernel_size, interpolation) is None:
         return shares_on_gpu(positions, sigma, kernel_size, interpolation)
     return shares_by_formula(positions, sigma, kernel_size, interpolation)
 

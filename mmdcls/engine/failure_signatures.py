@@ -64,8 +64,8 @@ def still_and_learning(distance: float, limit: float, group: Group) -> bool:
     return any(o.positions.requires_grad for o in group.owners) and distance < limit
 
 
-# projects/position_study: from the published start, three radii did better than the method's rate on
-# all four data sets.
+# projects/position_study: from the published start, three radii did better than the method's rate
+# on all four data sets.
 FASTER = "let positions travel further (paramwise_cfg.position_travel, 1 to 3 kernel radii)"
 
 # By the limit of PositionHealth that each is compared with.
@@ -75,16 +75,16 @@ SIGNATURES = {
         crowds_the_border,
         needs_time=False,
         problem="Elements cluster at the border of the kernels of",
-        advice="raise kernel_size, or lower the rate of positions (paramwise_cfg.position_travel or "
-        "position_lr_mult)",
+        advice="raise kernel_size, or lower the rate of positions (position_travel or "
+        "position_lr_mult of paramwise_cfg)",
     ),
     "most_at_centre": Signature(
         "at_centre",
         exceeds,
         needs_time=True,
         problem="Elements have collapsed to the centre cell of the kernels of",
-        advice=f"{FASTER}, start wider (initial_spread of the backbone), or give repulsion a larger "
-        "weight",
+        advice=f"{FASTER}, start wider (initial_spread of the backbone), or give repulsion a "
+        "larger weight",
     ),
     "most_at_floor": Signature(
         "at_floor",
@@ -98,8 +98,8 @@ SIGNATURES = {
         still_and_learning,
         needs_time=True,
         problem="Positions have hardly moved since the start in",
-        advice=f"{FASTER}, and see in the table of optimiser groups at the start that positions are "
-        "among them",
+        advice=f"{FASTER}, and see in the table of optimiser groups at the start that positions "
+        "are among them",
         as_share=False,
     ),
 }

@@ -1,5 +1,7 @@
 """Kernels built in few launches are those of the formulas."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from helpers.cases import (
     poisoned,
 )
 from mmdcls.dcls import INTERPOLATIONS, construct_kernel, construction, kernel, reference
+from mmdcls.dcls.interpolation import gaussian_share
 
 SIZES = [(5, 5), (4, 7), (1, 6), (1, 1), (17, 17)]
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -21,7 +24,8 @@ each_size = pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.fixture(autouse=True)
 def fused(monkeypatch) -> None:
     """As on a GPU where nothing traces."""
-    monkeypatch.setattr(kernel, "construction_why_not", lambda *call: None)
+    for module in (kernel, construction):
+        monkeypatch.setattr(module, "construction_why_not", lambda *call: None)
     monkeypatch.setattr(construction, "passes_by", lambda tensor: True)
 
 
@@ -48,6 +52,18 @@ def test_the_kernel_and_its_gradients_are_those_of_the_formulas(
     theirs = by_formula(*elements, size, interpolation)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(found, gradients(theirs, sources))
+
+
+def test_an_interpolation_that_has_no_kernel_is_computed_by_the_formula(monkeypatch):
+    rule = replace(INTERPOLATIONS["gaussian"], share=lambda *a: gaussian_share(*a) ** 2)
+    monkeypatch.setitem(INTERPOLATIONS, "squared", rule)
+    weight, positions, sigma = draw_elements((5, 5), "gaussian")
+    said = construction.shares_why_not(positions, sigma, (5, 5), "squared")
+    assert said == "they have no kernel for interpolation='squared'"
+    shares = kernel.element_shares(positions, sigma, (5, 5), "squared")
+    torch.testing.assert_close(
+        shares, kernel.shares_by_formula(positions, sigma, (5, 5), "squared")
+    )
 
 
 @each_interpolation

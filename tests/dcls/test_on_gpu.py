@@ -12,6 +12,8 @@ from mmdcls.dcls.conv import crossovers, operators, windows
 from mmdcls.dcls.gpu import capability_of, triton_why_not
 
 pytestmark = pytest.mark.gpu
+if not torch.cuda.is_available():
+    pytest.skip("there is no GPU", allow_module_level=True)
 GPU = torch.device("cuda", torch.cuda.current_device())
 if reason := triton_why_not(GPU):
     pytest.skip(reason, allow_module_level=True)
