@@ -20,8 +20,10 @@ model = dict(
         type="mmdcls.DclsConvNeXt",
         arch=dict(depths=[2, 2, 4, 2], channels=widths),
         layer_scale_init_value=1.0,
+        initial_spread="wide_normal",  # in so few iterations elements stay about where they start
     ),
     decode_head=dict(in_channels=widths, loss_decode=losses, **heads),
     auxiliary_head=dict(in_channels=widths[2], **heads),
     test_cfg=dict(_delete_=True, mode="whole"),
 )
+optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, position_travel=1.0))  # kernel radii

@@ -12,14 +12,12 @@ from torch import Tensor
 
 from .cache import is_traced_away, is_transformed
 from .eager import function_of, passes_by
-from .gpu import capability_of, triton_why_not
-from .interpolation import gaussian_share, get_interpolation, linear_share, triangle_share
+from .gpu import KINDS, capability_of, triton_why_not
+from .interpolation import get_interpolation
 from .kernel_formula import kernel_by_formula, shares_by_formula
 
 # Compute capabilities of GPUs for which it was measured. 9.0: H100.
 MEASURED = {(9, 0)}
-# The share functions that construction_kernels.py has too, and what it calls them.
-KINDS = {linear_share: "linear", triangle_share: "triangle", gaussian_share: "gaussian"}
 # Cells along an axis, so that a slice of the kernel fits the registers of a program.
 LARGEST = 64
 

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .construction import KINDS
+from .gpu import KINDS
 from .interpolation import get_interpolation
 from .kernel_formula import NORMALIZER_EPS
 from .launching import launch

@@ -1,4 +1,4 @@
-"""Whether the kernels that this package has in Triton run on a device."""
+"""Where the kernels that this package has in Triton run, and what they know."""
 
 import re
 from importlib.metadata import PackageNotFoundError, version
@@ -6,6 +6,10 @@ from importlib.util import find_spec
 
 import torch
 
+from .interpolation import gaussian_share, linear_share, triangle_share
+
+# The share functions that construction_kernels.py has too, and what it calls them.
+KINDS = {linear_share: "linear", triangle_share: "triangle", gaussian_share: "gaussian"}
 # The first with tl.gather.
 LEAST_TRITON = (3, 3)
 # The first with tensor cores for bfloat16 and tf32.

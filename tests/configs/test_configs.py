@@ -143,6 +143,8 @@ def test_a_leaf_trains_a_step_and_predicts(leaf, data):
 
 def trains_a_step_and_predicts(cfg: Config) -> None:
     model = build(cfg)
+    # A single step has no schedule.
+    cfg.optim_wrapper.paramwise_cfg.pop("position_travel", None)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     # The gradients are to outlive the step.

@@ -24,6 +24,7 @@ default_hooks = dict(
 custom_imports = dict(imports=["mmdcls"])
 custom_hooks = [
     dict(type="mmdcls.ClampPositions"),
+    dict(type="mmdcls.PositionTravel"),
     dict(type="mmdcls.StopOnNonFinite"),
     dict(type="mmdcls.PositionHealth", interval=60, picture_interval=120),
 ]
