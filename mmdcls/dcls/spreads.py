@@ -41,7 +41,8 @@ def jittered_grid(positions: Tensor, kernel_size: Size) -> None:
     count = positions.shape[-1]
     fields = [1] * len(kernel_size)
     while math.prod(fields) < count:
-        sides = [size / number for size, number in zip(kernel_size, fields, strict=True)]
+        # From one border to the other, so that an axis of one cell is never cut.
+        sides = [(size - 1) / number for size, number in zip(kernel_size, fields, strict=True)]
         fields[sides.index(max(sides))] += 1
     slices = positions.shape[1:-1]
     ranks = torch.rand(*slices, math.prod(fields), device=positions.device)

@@ -53,13 +53,16 @@ def test_each_spread_has_its_distance_tested():
     assert {case[0] for case in marks[0].args[1]} == set(INITIAL_SPREADS)
 
 
-@pytest.mark.parametrize("size, fields", [((17, 17), (4, 3)), ((16, 5), (6, 2)), ((9,), (12,))])
+@pytest.mark.parametrize(
+    "size, fields",
+    [((17, 17), (4, 3)), ((16, 5), (6, 2)), ((9,), (12,)), ((1, 9), (1, 12)), ((9, 1), (12, 1))],
+)
 def test_a_jittered_grid_has_one_element_in_each_of_as_many_fields(size, fields):
     positions = drawn("jittered_grid", size, count=12)
     numbers = 0
     for row, cells, field in zip(positions, size, fields, strict=True):
         low, high = position_limits(cells)
-        index = ((row - low) / (high - low) * field).floor().clamp(max=field - 1)
+        index = ((row - low) / max(high - low, 1) * field).floor().clamp(max=field - 1)
         numbers = numbers * field + index
     assert torch.equal(numbers.sort(-1).values, torch.arange(12.0).expand_as(numbers))
 
