@@ -80,8 +80,8 @@ def differences(saved: list[dict], own: list[dict]) -> Iterator[str]:
         if len(before["params"]) != len(now["params"]):
             sizes = f"{len(before['params'])} parameters there and {len(now['params'])} here"
             yield f"{name} has {sizes}"
-        # Schedules add options of their own.
-        if missing := sorted(now.keys() - before.keys() - {"initial_lr"}):
+        # What schedules add, and what follows from position_travel, nobody has asked for.
+        if missing := sorted(now.keys() - before.keys() - {"initial_lr", "travel_is_settled"}):
             yield f"it has no {', '.join(missing)}"
 
 

@@ -133,7 +133,9 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 rate *= custom.get("lr_mult", 1.0) * (self.position_lr_mult if owner else 1.0)
             decay = custom.get("decay_mult", decay)
             group_name = ".".join(filter(None, (layer, label, key)))
-            group = dict(params=[], lr=self.base_lr * rate, group_name=group_name)
+            # From whatever rate but 0 the schedule tells the one that positions need.
+            base_lr = self.base_lr or 1.0 if travel else self.base_lr
+            group = dict(params=[], lr=base_lr * rate, group_name=group_name)
             if travel:
                 group["position_travel"] = travel
             if self.base_wd is not None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, ParamSchedulerHook
 from mmengine.optim import OptimWrapper, ReduceOnPlateauParamScheduler, _ParamScheduler
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.optim import Optimizer
@@ -45,6 +45,7 @@ class PositionTravel(Hook):
         check_bounded(optimizer)
         schedulers = [s for s in runner.param_schedulers or () if s.param_name == "lr"]
         check_known(schedulers)
+        check_stepped(schedulers, runner.hooks)
         steps = Steps(runner.train_loop, runner.optim_wrapper._accumulative_counts)
         for group in unsettled:
             settle(group, optimizer.param_groups.index(group), schedulers, steps)
@@ -104,6 +105,14 @@ def check_known(schedulers: Sequence[_ParamScheduler]) -> None:
             )
 
 
+def check_stepped(schedulers: Sequence[_ParamScheduler], hooks: Sequence[Hook]) -> None:
+    if schedulers and not any(isinstance(hook, ParamSchedulerHook) for hook in hooks):
+        raise InputError(
+            "paramwise_cfg.position_travel follows param_scheduler, and no ParamSchedulerHook "
+            "steps it: take param_scheduler=None out of default_hooks, or leave out the schedule"
+        )
+
+
 def settle(group: dict, index: int, schedulers: Sequence[_ParamScheduler], steps: Steps) -> None:
     """Set the rates of a group, and what its schedulers know of them.
 
@@ -150,6 +159,7 @@ def trained(
         copied = copy.copy(scheduler)
         copied.optimizer, copied.base_values = optimizer, [rates["lr"]]
         copied.last_step = copied._global_step = -1
+        copied.verbose = False
         copied.step()
         played.append(copied)
     way, start = 0.0, group["lr"]

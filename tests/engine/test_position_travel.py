@@ -1,5 +1,6 @@
 """With `position_travel`, positions that are pulled one way end where was promised."""
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from helpers.training import training
+from mmdcls.checkpoint.resuming import differences
 from mmdcls.dcls import ElementPositions
 from mmdcls.engine import PositionTravel
 from mmdcls.engine.position_travel import BOUNDED
@@ -130,6 +132,22 @@ def test_where_gradients_are_clipped_and_rates_are_scaled_with_the_batch(tmp_pat
     assert way(cfg)["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
 
 
+def test_whatever_the_rate_of_the_rest(tmp_path):
+    cfg = config(tmp_path, SCHEDULES["warm-up and cosine"])
+    cfg.optim_wrapper.optimizer.lr = 0.0
+    assert way(cfg)["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+def test_a_schedule_that_tells_of_its_steps_tells_of_no_others(tmp_path, monkeypatch):
+    told = Counter()
+    printed = "mmengine.optim.scheduler.param_scheduler.print_log"
+    monkeypatch.setattr(printed, lambda line, **_: told.update([line.partition(" to ")[0]]))
+    schedule = [BY_ITERATION(type="PolyLR", end=10, verbose=True)]
+    Runner.from_cfg(config(tmp_path, schedule)).train()
+    # Positions are told of as often as the rest.
+    assert len(set(told.values())) == 1 < len(told)
+
+
 def test_every_kernel_has_its_own_radius_and_custom_keys_multiply(tmp_path):
     paramwise = dict(position_travel=0.25, custom_keys={"slow": dict(lr_mult=0.1)})
     sizes = dict(a=(21, 21), even=(5, 40), slow=(21, 21), cell=(1, 1))
@@ -201,6 +219,11 @@ def test_a_resumed_training_goes_on_with_the_same_rates(tmp_path, name):
     assert rates[0] == rates[1]
 
 
+def test_a_checkpoint_without_the_option_is_told_by_its_name_alone():
+    now = dict(params=[0], position_travel=3.0, travel_is_settled=True)
+    assert list(differences([dict(params=[0])], [now])) == ["it has no position_travel"]
+
+
 def test_tools_bring_the_hook_and_others_are_told(tmp_path):
     from mmdcls.running.launch import run
 
@@ -220,13 +243,19 @@ FLOOR = [BY_ITERATION(type="CosineAnnealingLR", end=300, eta_min=1.0)]
     [
         (dict(optimizer="SGD"), "with SGD they depend on the gradient"),
         (dict(schedulers=PLATEAU), "follows the figures of validation"),
+        (dict(schedulers=FLOOR, stepped=False), "no ParamSchedulerHook steps it"),
         (dict(schedulers=FLOOR), "at least .* cells|makes it at least"),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_what_cannot_be_computed_is_refused(tmp_path, options, sentence):
+    options = dict(options)
+    stepped = options.pop("stepped", True)
+    cfg = config(tmp_path, **options)
+    if not stepped:
+        cfg.default_hooks.param_scheduler = None
     with pytest.raises(InputError, match=sentence):
-        Runner.from_cfg(config(tmp_path, **options)).train()
+        Runner.from_cfg(cfg).train()
 
 
 @pytest.mark.parametrize(
