@@ -15,6 +15,8 @@ from .cells import Cell
 Record = dict[str, Any]
 # As precise as a float of 32 bits.
 DIGITS = 7
+# What every record tells, whatever kind of cell it is of.
+NAMES = ("table", "data", "arm", "seed", "overrides", "key", "validation", "test")
 
 
 def path_of(folder: Path, cell: Cell) -> Path:
@@ -22,13 +24,21 @@ def path_of(folder: Path, cell: Cell) -> Path:
 
 
 def read_records(folder: Path) -> dict[Path, Record]:
-    """Of all tables, in the order of their names. Raises InputError for a file that is damaged."""
+    """Of all tables, in the order of their names.
+
+    Raises InputError for a file that is damaged, or is something else.
+    """
     records = {}
     for path in sorted(folder.glob("*/*.json")):
         try:
             records[path] = json.loads(path.read_text())
         except ValueError as error:
             raise InputError(f"{path} is damaged ({error}); delete it.") from error
+        if not isinstance(records[path], dict) or any(name not in records[path] for name in NAMES):
+            raise InputError(
+                f"{path} is no record of a study, which tells of {', '.join(NAMES)}; delete it, or "
+                f"name another folder."
+            )
     return records
 
 
@@ -53,9 +63,12 @@ def named(cell: Cell, record: Record) -> Record:
 
 
 def means(figures: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Of figures of the same names."""
+    """Of figures of the same names; NaN where one is not finite, and None in its record."""
     many = list(figures)
-    return {name: fmean(one[name] for one in many) for name in many[0]}
+    return {
+        name: fmean(math.nan if one[name] is None else one[name] for one in many)
+        for name in many[0]
+    }
 
 
 def plain(value: Any) -> Any:

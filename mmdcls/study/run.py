@@ -1,5 +1,7 @@
 """Run the cells of a study, so that it can be stopped at any moment, and go on."""
 
+import errno
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,6 +76,8 @@ def run_cells(
     outcome.finished = done
     for log in {failures_of(folder, cell) for cell in cells}:
         log.unlink(missing_ok=True)
+    for place in {path_of(folder, cell).parent for same in missing.values() for cell in same}:
+        check_place(place)
     crew = Crew(workers, device, train) if workers else Alone(train)
     queue = list(missing.values())[::-1]
     with tqdm(total=len(cells), initial=done, unit="cell", dynamic_ncols=True) as bar, crew:
@@ -113,6 +117,13 @@ def jobs(cells: Sequence[Cell], folder: Path) -> dict[str, list[Cell]]:
         else:
             missing.setdefault(key, []).append(cell)
     return missing
+
+
+def check_place(folder: Path) -> None:
+    """Before a training whose record could not be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def failures_of(folder: Path, cell: Cell) -> Path:

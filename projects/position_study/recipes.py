@@ -14,18 +14,24 @@ Figures = dict[str, dict[str, dict[int, float]]]
 def figures_of(
     records: Iterable[Record], table: str, part: str, data: dict[str, Data] = DATA
 ) -> Figures:
-    """What judges, in points of 100. Raises InputError for a record that lacks it."""
+    """What judges, in points of 100. Raises InputError for a record where it is not finite, or not
+    there."""
     figures: Figures = {}
     for record in records:
         if record["table"] != table or record["data"] not in data:
             continue
         rule = data[record["data"]]
         value = record[part].get(rule.figure)
+        name = f"The record of {table}, {record['data']}, {record['arm']}, seed {record['seed']}"
+        if value is None and rule.figure in record[part]:
+            raise InputError(
+                f"{name} has a {rule.figure} of the {part} part that is not finite: the training "
+                f"diverged; take the arm out of tables.py, and its records away."
+            )
         if value is None:
             raise InputError(
-                f"The record of {table}, {record['data']}, {record['arm']}, seed {record['seed']} "
-                f"has no {rule.figure} of the {part} part, but {', '.join(record[part]) or 'none'};"
-                f" give the data's figure in tables.py."
+                f"{name} has no {rule.figure} of the {part} part, but "
+                f"{', '.join(record[part]) or 'none'}; give the data's figure in tables.py."
             )
         arms = figures.setdefault(record["data"], {})
         arms.setdefault(record["arm"], {})[record["seed"]] = rule.scale * value

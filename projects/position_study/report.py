@@ -36,6 +36,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="default %(default)s")
     parsed = parser.parse_args(arguments)
     with in_a_sentence():
+        if not parsed.results.is_dir():
+            raise InputError(
+                f"There is no folder {parsed.results}; name the one that was --results of "
+                f"projects.position_study.study."
+            )
         records = list(read_records(parsed.results).values())
         for path, text in pages_of(records, parsed.results).items():
             path.write_text(text)

@@ -20,6 +20,9 @@ from mmdcls.study.statistics import (
 from projects.position_study.recipes import Figures, figures_of
 from projects.position_study.tables import DATA, RECIPE, TABLES, Claim, Table, overrides_of
 
+# What is told of a training, beside what names it and its figures.
+COSTS = ("parameters", "multiply_adds", "steps", "seconds_per_step", "before", "after", "device")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -71,6 +74,12 @@ def of_table(records: Iterable[Record], name: str) -> list[Record]:
         if data not in DATA or arm not in TABLES[name].arms:
             raise InputError(
                 f"tables.py has no arm {arm} of {data} in the table {name}; delete its records."
+            )
+        if lacking := [cost for cost in COSTS if cost not in record]:
+            raise InputError(
+                f"The record of {name}, {data}, {arm}, seed {record['seed']} lacks "
+                f"{', '.join(lacking)}: delete it, and run projects.position_study.study {name} "
+                f"again."
             )
         if settings.setdefault((data, arm), record["overrides"]) != record["overrides"]:
             raise InputError(

@@ -165,6 +165,22 @@ def test_seeds_of_different_settings_are_refused():
         report.page_of(records, "pays")
 
 
+def test_a_training_that_diverged_and_one_without_its_costs_are_told():
+    records = records_of("pays", learned_is_best, data=[list(DATA)[0]])
+    figure = DATA[list(DATA)[0]].figure
+    records[3]["test"][figure] = None
+    with pytest.raises(InputError, match=rf"has a {figure} of the test part that is not finite"):
+        report.page_of(records, "pays")
+    del records[3]["device"]
+    with pytest.raises(InputError, match=r"lacks device: delete it"):
+        report.page_of(records, "pays")
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(SystemExit, match=r"There is no folder .*nowhere"):
+        report.main(["--results", str(tmp_path / "nowhere")])
+
+
 def test_pages_and_pictures_of_every_table(tmp_path, capsys):
     for name in TABLES:
         for record in records_of(name, lambda *names: 60 + noise(*names), seeds=range(2)):

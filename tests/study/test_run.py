@@ -1,6 +1,7 @@
 """Studies that are stopped, fail and go on, with trainings that are invented."""
 
 import json
+import math
 import sys
 import time
 from dataclasses import replace
@@ -11,7 +12,7 @@ from helpers.processes import start
 from helpers.studied import invented, write_config
 from mmdcls.errors import InputError
 from mmdcls.study.cells import Cell
-from mmdcls.study.records import read_records
+from mmdcls.study.records import means, read_records
 from mmdcls.study.run import run_cells
 
 
@@ -142,6 +143,27 @@ def test_a_damaged_record_is_told(cells, tmp_path):
     path.write_text(path.read_text()[:20])
     with pytest.raises(InputError, match=r"noise\.a\.0\.json is damaged .*; delete it\."):
         run_cells(cells("a", seeds=1), tmp_path, 0, train=invented)
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "{}", '{"mIoU": 1.0}'])
+def test_what_is_no_record_is_told(tmp_path, text):
+    (tmp_path / "20260101").mkdir()
+    (tmp_path / "20260101/20260101.json").write_text(text)
+    with pytest.raises(InputError, match=r"20260101\.json is no record of a study"):
+        read_records(tmp_path)
+
+
+def test_nothing_is_trained_where_nothing_can_be_written(cells, tmp_path, monkeypatch):
+    trained = Trained()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(PermissionError) as refused:
+        run_cells(cells("a"), tmp_path / "results", 0, train=trained)
+    assert (trained, refused.value.filename) == ([], str(tmp_path / "results/t"))
+
+
+def test_means_of_figures_that_are_not_finite_are_not():
+    found = means([dict(a=1.0, b=2.0), dict(a=3.0, b=None)])
+    assert found["a"] == 2.0 and math.isnan(found["b"])
 
 
 def test_numbers_that_are_not_finite_are_kept_as_none(cells, tmp_path):

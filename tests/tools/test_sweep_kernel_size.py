@@ -1,10 +1,12 @@
+import json
+import re
 from functools import partial
 
 import pytest
 
 from helpers.provocations import load_tool
 from helpers.studied import write_config
-from mmdcls.study.records import read_records
+from mmdcls.study.records import read_records, write_record
 from mmdcls.study.run import run_cells
 from mmdcls.study.training import train_cell
 
@@ -79,6 +81,32 @@ def test_what_cannot_be_swept_is_told(trained, tmp_path, more, given, words):
     with pytest.raises(SystemExit) as ended:
         sweep.main([config, "--sizes", "5", "--seeds", "2", *given])
     assert words in str(ended.value)
+
+
+def test_what_diverged_is_left_out_and_named(trained, tmp_path):
+    config, folder = str(write_config(tmp_path / "noise.py")), tmp_path / "work_dirs/sweep_noise"
+    given = [config, "--sizes", "5", "9", "--seeds", "1"]
+    sweep.main(given)
+    for size, words in ((9, "Left out, .*: 4-in-9, seed 0"), (5, "all diverged")):
+        path = folder / f"trainings/size.4-in-{size}.0.json"
+        record = json.loads(path.read_text())
+        record["validation"]["loss"] = None
+        write_record(path, record)
+        if size == 9:
+            sweep.main(given)
+            assert re.search(words, (folder / "sweep.md").read_text())
+        else:
+            with pytest.raises(SystemExit, match=words):
+                sweep.main(given)
+
+
+def test_records_of_other_studies_are_left_alone(trained, tmp_path):
+    config, folder = str(write_config(tmp_path / "noise.py")), tmp_path / "work_dirs/sweep_noise"
+    sweep.main([config, "--sizes", "5", "--seeds", "1"])
+    (record,) = read_records(folder).values()
+    write_record(folder / "pays/noise.learned.0.json", dict(record, table="pays", arm="learned"))
+    sweep.main([config, "--sizes", "5", "--seeds", "1"])
+    assert len(rows_of((folder / "sweep.md").read_text())) == 3
 
 
 def test_the_figure_that_judges():

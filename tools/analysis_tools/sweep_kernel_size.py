@@ -66,8 +66,9 @@ def main(arguments: list[str] | None = None) -> None:
         records = [
             record
             for record in read_records(folder).values()
-            # Those that were trained under other options are left out.
-            if record["key"] == key_of(cell(*place_of(record), record["seed"]))
+            # Those of other studies, or trained under other options, are left out.
+            if record["table"] == TABLE
+            and record["key"] == key_of(cell(*place_of(record), record["seed"]))
         ]
         if records:
             tell(records, parsed.metric, folder)
@@ -131,8 +132,17 @@ def backbones_of(cfg: Config) -> dict[str, dict]:
 
 def tell(records: list[Record], metric: str | None, folder: Path) -> None:
     metric = chosen_metric(metric, records[0]["validation"])
-    figures = figures_of(records, metric)
-    text = table_of(records, figures, metric)
+    finite = [record for record in records if record["validation"][metric] is not None]
+    if not finite:
+        raise InputError(
+            f"No training ended with a finite {metric}: all diverged; lower the rate, or name "
+            f"another --metric."
+        )
+    figures = figures_of(finite, metric)
+    text = table_of(finite, figures, metric)
+    lost = [f"{one['arm']}, seed {one['seed']}" for one in records if one not in finite]
+    if lost:
+        text += f"\n\nLeft out, since their {metric} is not finite: {'; '.join(lost)}."
     (folder / "sweep.md").write_text(f"{text}\n")
     draw(figures, metric, folder / "sweep.png")
     print(f"\n{text}\n\n{folder / 'sweep.md'}\n{folder / 'sweep.png'}\n")
