@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from mmengine.hooks import Hook, ParamSchedulerHook
-from mmengine.optim import OptimWrapper, ReduceOnPlateauParamScheduler, _ParamScheduler
+from mmengine.optim import (
+    OptimWrapper,
+    OptimWrapperDict,
+    ReduceOnPlateauParamScheduler,
+    _ParamScheduler,
+)
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.optim import Optimizer
 
@@ -36,9 +41,11 @@ class PositionTravel(Hook):
     priority = "VERY_HIGH"
 
     def before_run(self, runner: Runner) -> None:
-        if not isinstance(runner.optim_wrapper, OptimWrapper):
+        wrapper = runner.optim_wrapper
+        # A config, in a test; or several, which `refuse_unsettled` answers.
+        if not isinstance(wrapper, OptimWrapper) or isinstance(wrapper, OptimWrapperDict):
             return
-        optimizer = runner.optim_wrapper.optimizer
+        optimizer = wrapper.optimizer
         unsettled = [group for group in optimizer.param_groups if is_unsettled(group)]
         if not unsettled:
             return
@@ -46,7 +53,7 @@ class PositionTravel(Hook):
         schedulers = [s for s in runner.param_schedulers or () if s.param_name == "lr"]
         check_known(schedulers)
         check_stepped(schedulers, runner.hooks)
-        steps = Steps(runner.train_loop, runner.optim_wrapper._accumulative_counts)
+        steps = Steps(runner.train_loop, wrapper._accumulative_counts)
         for group in unsettled:
             settle(group, optimizer.param_groups.index(group), schedulers, steps)
             runner.logger.info(
@@ -81,7 +88,8 @@ def refuse_unsettled(optimizer: Optimizer, arguments: tuple, options: dict) -> N
     if any(map(is_unsettled, optimizer.param_groups)):
         raise InputError(
             "paramwise_cfg.position_travel needs to know the schedule: train by mmdcls's "
-            "tools/train.py, or add custom_hooks=[dict(type='mmdcls.PositionTravel')]"
+            "tools/train.py, or add custom_hooks=[dict(type='mmdcls.PositionTravel')]; with "
+            "several optimizers, which step as their model likes, take position_lr_mult"
         )
 
 

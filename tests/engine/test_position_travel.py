@@ -8,14 +8,15 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.optim import OptimWrapperDict
+from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import Runner
 from torch import Tensor
 
 from helpers.training import training
 from mmdcls.checkpoint.resuming import differences
 from mmdcls.dcls import ElementPositions
-from mmdcls.engine import PositionTravel
+from mmdcls.engine import DclsOptimWrapperConstructor, PositionTravel
 from mmdcls.engine.position_travel import BOUNDED
 from mmdcls.errors import InputError
 
@@ -232,6 +233,37 @@ def test_tools_bring_the_hook_and_others_are_told(tmp_path):
         Runner.from_cfg(cfg).train()
     cfg = config(tmp_path, SCHEDULES["poly"], hooks=[])
     run(cfg, "train")
+
+
+@MODELS.register_module()
+class PulledByOneOfSeveral(Pulled):
+    def train_step(self, data, optim_wrapper):
+        data = self.data_preprocessor(data, True)
+        return super().train_step(data, optim_wrapper["one"])
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class Several:
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict) -> None:
+        self.build = DclsOptimWrapperConstructor(optim_wrapper_cfg, paramwise_cfg)
+
+    def __call__(self, model: BaseModel) -> OptimWrapperDict:
+        return OptimWrapperDict(one=self.build(model))
+
+
+def several(tmp_path, paramwise):
+    from mmdcls.running.runner import build_runner
+
+    cfg = config(tmp_path, hooks=[], paramwise=paramwise)
+    cfg.model.type = "PulledByOneOfSeveral"
+    cfg.optim_wrapper.update(type="OptimWrapper", constructor="Several")
+    return build_runner(cfg)
+
+
+def test_several_optimizers_train_without_the_option_and_are_refused_with_it(tmp_path):
+    several(tmp_path, dict(position_lr_mult=5.0)).train()
+    with pytest.raises(InputError, match="several optimizers.* take position_lr_mult"):
+        several(tmp_path, dict(position_travel=1.0)).train()
 
 
 PLATEAU = [dict(type="ReduceOnPlateauLR", monitor="loss", by_epoch=True)]
