@@ -1,7 +1,8 @@
 """mmengine's checkpoints under torch's `weights_only=True`.
 
 Beside weights, a Runner's checkpoint holds its log as HistoryBuffer objects and numpy scalars,
-which torch >= 2.6 refuses to unpickle. They are added to torch's list of harmless names.
+and with OneCycleLR its curve, a method, which torch >= 2.6 refuses to unpickle. They are added to
+torch's list of harmless names.
 """
 
 from collections.abc import Callable
@@ -9,14 +10,18 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
 
-STATISTICS = ("min", "max", "current", "mean")
+METHODS = {
+    HistoryBuffer: ("min", "max", "current", "mean"),
+    OneCycleParamScheduler: ("_annealing_cos", "_annealing_linear"),
+}
 DTYPES = (bool, np.int32, np.int64, np.float32, np.float64)
 
 
-def getattr_of_history(owner: type, name: str) -> Callable:
-    """Stands in for `getattr`, which such a file needs for HistoryBuffer's statistics only."""
-    if owner is not HistoryBuffer or name not in STATISTICS:
+def getattr_of_runner(owner: type, name: str) -> Callable:
+    """Stands in for `getattr`, which such a file needs for METHODS only."""
+    if not isinstance(owner, type) or name not in METHODS.get(owner, ()):
         raise ValueError(f"the checkpoint asks for {owner!r}.{name}, which no Runner writes")
     return getattr(owner, name)
 
@@ -28,10 +33,10 @@ def allow_runner_checkpoints() -> None:
         for name in ("_reconstruct", "scalar")
         for package in ("numpy.core", "numpy._core")
     ]
-    named.append((getattr_of_history, "builtins.getattr"))
+    named.append((getattr_of_runner, "builtins.getattr"))
     dtypes = [type(np.dtype(dtype)) for dtype in DTYPES]
     # Each with its name, which keeps them apart from the same objects without one: those onedl's
     # mmengine lists for the time of a load and then takes off the list again.
-    for known in (HistoryBuffer, np.ndarray, np.dtype, *dtypes):
+    for known in (*METHODS, np.ndarray, np.dtype, *dtypes):
         named.append((known, f"{known.__module__}.{known.__qualname__}"))
     torch.serialization.add_safe_globals(named)

@@ -199,7 +199,7 @@ def test_every_kind_of_loop_is_among_them():
     assert kinds == {True, False}
 
 
-@pytest.mark.parametrize("name", ["warm-up and cosine", "poly"])
+@pytest.mark.parametrize("name", ["warm-up and cosine", "poly", "one cycle"])
 def test_a_resumed_training_goes_on_with_the_same_rates(tmp_path, name):
     rates = []
 
