@@ -111,6 +111,9 @@ def write_config(folder: Path) -> Path:
         "model.backbone.share_positions": False,
         # Every process would drop other paths.
         "model.backbone.drop_path_rate": 0.0,
+        # The rate that position_travel gives is another where a run is to stop sooner, and there is
+        # none under SGD.
+        "optim_wrapper.paramwise_cfg": dict(_delete_=True, position_lr_mult=20.0),
         "model.decode_head": dict(in_channels=widths, loss_decode=losses, **heads),
         "model.auxiliary_head": dict(in_channels=widths[2], **heads),
         "train_dataloader.dataset.data_root": str(folder / "data"),
