@@ -211,7 +211,7 @@ def test_a_resumed_training_goes_on_with_the_same_rates(tmp_path, name):
         runner = Runner.from_cfg(cfg)
         runner.train()
         rates.append(runner.optim_wrapper.get_lr()["lr"])
-        return torch.load(folder / "iter_300.pth", weights_only=False)
+        return torch.load(folder / "iter_300.pth", weights_only=True)
 
     whole = train(tmp_path / "whole", 300)
     again = train(tmp_path / "again", 300, tmp_path / "whole")
