@@ -101,10 +101,17 @@ RATES = {
 REPELLED = ("rate-5", "travel-1")
 
 
+# The start that came after the others has the rates that were the best for them.
+LATE = "wide_normal"
+LATE_RATES = ("rate-5", "travel-1", "travel-3")
+
+
 def recipe_arms() -> dict[str, Arm]:
     arms = {}
     for spread, (rate, options) in product(SPREADS, RATES.items()):
-        for repulsion in (0.0, 1.0) if rate in REPELLED else (0.0,):
+        if spread == LATE and rate not in LATE_RATES:
+            continue
+        for repulsion in (0.0, 1.0) if rate in REPELLED and spread != LATE else (0.0,):
             arms[f"{spread}_{rate}{'_repulsion' if repulsion else ''}"] = Arm(
                 dict(DCLS, initial_spread=spread),
                 options,
