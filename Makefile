@@ -7,6 +7,9 @@ endif
 VENV := $(if $(filter openmmlab,$(STACK)),.venv,.venv-$(STACK))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Networks of others, which tests convert; see tests/helpers/networks.py.
+NETWORKS := timm torchvision $(if $(filter openmmlab,$(STACK)),mmpretrain modelindex model-index \
+	mat4py importlib-metadata lazy-importer zipp einops ordered-set Markdown click)
 
 # Threads that wait soon give their core away. OpenMP's default, to spin, makes training several
 # times slower where two programs share the cores.
@@ -37,11 +40,16 @@ demo-det: $(READY)
 	$(RUN) tools/demo.py det
 
 # Triton's interpreter runs the kernels for GPUs: 300 MB that nothing but the tests needs.
-test: $(READY)
+test: $(READY) $(VENV)/networks
 	test "$$(uname)" != Linux || $(RUN) -m pip install -q -c constraints.txt "triton>=3.3"
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest -n auto --dist loadfile
+
+$(VENV)/networks: constraints.txt | $(READY)
+	rm -rf $@
+	$(RUN) -m pip install -q -c constraints.txt --no-deps --target $@ $(NETWORKS)
+	touch $@
 
 bench: $(READY)
 	$(RUN) tools/analysis_tools/benchmark.py

@@ -12,6 +12,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from helpers import networks
+
 TESTS = Path(__file__).parent
 GPUS = [pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else []
 DEVICES = ["cpu", *GPUS]
@@ -25,6 +27,7 @@ if not GPUS:
     collect_ignore_glob += ["dcls/test_on_gpu.py"]
 if not find_spec("DCLS"):
     collect_ignore_glob += ["dcls/test_published*.py"]
+networks.make_importable()
 # The inputs are small, and threads that wait for each other cost more than they bring.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
 settings.register_profile("laws", deadline=None, derandomize=True, database=None, max_examples=40)

@@ -1,44 +1,23 @@
 """What every DCLS layer of a model takes from a checkpoint: elements, or a dense kernel."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from mmdcls.dcls import DclsNd, ElementPositions, clamp_positions_
-from mmdcls.dcls.fit import fit_elements
+from mmdcls.dcls import clamp_positions_, position_owners
+from mmdcls.dcls.dense_loading import relative_errors
+from mmdcls.dcls.dense_loading import take_dense as elements_of
+from mmdcls.dcls.fit import Fit
+from mmdcls.dcls.groups import PositionGroup, position_groups, stage_of
 from mmdcls.errors import InputError
 
 KINDS = ("positions", "sigma")
 
 
-@dataclass(frozen=True)
-class Group:
-    """An owner of positions and the layers that use them; names as in the model's state."""
-
-    name: str
-    owner: ElementPositions
-    layers: tuple[str, ...]
-
-
-def groups_of(module: nn.Module) -> Iterator[Group]:
-    for name, owner in module.named_modules():
-        if not isinstance(owner, ElementPositions) or owner.positions is None:
-            continue
-        inside = (name,)
-        if not isinstance(owner, DclsNd):
-            inside = tuple(
-                f"{name}.{below}"
-                for below, layer in owner.named_modules()
-                if isinstance(layer, DclsNd) and layer.positions is None
-            )
-        yield Group(name, owner, inside)
-
-
 def interpolation_of(module: nn.Module) -> str | None:
     """The interpolation of the model's DCLS layers, None where there are none."""
-    found = {group.owner.interpolation for group in groups_of(module)}
+    found = {owner.interpolation for owner in position_owners(module).values()}
     if len(found) > 1:
         raise InputError(f"The model mixes interpolations, {', '.join(sorted(found))}: load parts.")
     return found.pop() if found else None
@@ -57,20 +36,16 @@ def adapt(
     """
     result = by_layer(weights)
     squares: dict[str, list[float]] = {}
-    for group in groups_of(module):
+    for group in position_groups(module):
         dims = {result[f"{layer}.weight"].dim() for layer in group.layers if is_in(result, layer)}
         if dims == {2 + len(group.owner.kernel_size)}:
-            residual, norm = take_dense(result, group, module)
-            sums = squares.setdefault(".".join(group.name.split(".")[:2]), [0.0, 0.0])
-            sums[0] += residual**2
-            sums[1] += norm**2
+            fit = take_dense(result, group)
+            sums = squares.setdefault(stage_of(group.name), [0.0, 0.0])
+            sums[0] += fit.residual**2
+            sums[1] += fit.norm**2
         else:
             take_positions(result, group)
-    errors = {
-        stage: (missed / whole) ** 0.5 if whole else 0.0
-        for stage, (missed, whole) in squares.items()
-    }
-    return result, errors
+    return result, relative_errors(squares)
 
 
 def is_in(weights: Mapping[str, Tensor], layer: str) -> bool:
@@ -93,7 +68,7 @@ def by_layer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def take_positions(weights: dict[str, Tensor], group: Group) -> None:
+def take_positions(weights: dict[str, Tensor], group: PositionGroup) -> None:
     for kind in KINDS:
         found = {
             layer: weights.pop(f"{layer}.{kind}")
@@ -110,7 +85,7 @@ def take_positions(weights: dict[str, Tensor], group: Group) -> None:
                 f"{', '.join(different)} differ from those of {first}: set share_positions=False."
             )
         value = found[first]
-        size = group.owner.kernel_size
+        size = group.owner.extents
         if kind == "positions" and len(value) == len(size):
             value = clamp_positions_(value.clone(), size)
         weights[f"{group.name}.{kind}"] = value
@@ -119,8 +94,8 @@ def take_positions(weights: dict[str, Tensor], group: Group) -> None:
 def moved_positions(weights: Mapping[str, Tensor], module: nn.Module) -> tuple[int, float]:
     """How many of a checkpoint's positions lie outside the model's kernels, and how far at most."""
     result, count, farthest = by_layer(weights), 0, 0.0
-    for group in groups_of(module):
-        size = group.owner.kernel_size
+    for group in position_groups(module):
+        size = group.owner.extents
         for layer in group.layers:
             positions = result.get(f"{layer}.positions")
             if positions is not None and len(positions) == len(size):
@@ -130,23 +105,8 @@ def moved_positions(weights: Mapping[str, Tensor], module: nn.Module) -> tuple[i
     return count, farthest
 
 
-def take_dense(weights: dict[str, Tensor], group: Group, module: nn.Module) -> tuple[float, float]:
-    names = [f"{layer}.weight" for layer in group.layers if is_in(weights, layer)]
-    owner, layer = group.owner, module.get_submodule(group.layers[0])
-    shapes = {tuple(weights[name].shape) for name in names}
-    if len(shapes) > 1:
-        raise InputError(
-            f"The kernels of {group.name} are of different shapes in the file: {shapes}."
-        )
-    kernels = torch.stack([weights[name] for name in names])
+def take_dense(weights: dict[str, Tensor], group: PositionGroup) -> Fit:
     try:
-        fit = fit_elements(kernels, owner.kernel_size, layer.kernel_count, owner.interpolation)
+        return elements_of(weights, group)
     except ValueError as error:
-        raise InputError(
-            f"{group.name} cannot start from the file's dense kernels: {error}."
-        ) from error
-    weights.update(zip(names, fit.weights, strict=True))
-    weights[f"{group.name}.positions"] = fit.positions
-    if fit.sigma is not None:
-        weights[f"{group.name}.sigma"] = fit.sigma
-    return fit.residual, fit.norm
+        raise InputError(f"{error}.") from error

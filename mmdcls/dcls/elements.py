@@ -20,7 +20,8 @@ class ElementPositions(nn.Module):
     A DCLS layer is one; so is a stage whose layers share their positions. Code that treats
     positions (clamping, optimiser rules, statistics) looks for modules of this class.
 
-    positions  (axes, out, in/groups, kernel_count), or None where another module owns them
+    positions  (axes, out, in/groups, kernel_count), or None where another module owns them. Row a
+               is kernel axis a; an axis of one cell, on which nothing can move, has no row
     sigma      the same shape, or None
     on_cells   set it to have kernels as if every element stood on the nearest cell and had no
                width: each in one cell. Positions and sigma stay what they are. Not in the state.
@@ -41,7 +42,7 @@ class ElementPositions(nn.Module):
         self.kernel_size = kernel_size
         self.interpolation = interpolation
         self.initial_spread = initial_spread
-        shape = None if element_shape is None else (len(kernel_size), *element_shape)
+        shape = None if element_shape is None else (len(self.extents), *element_shape)
         for name, present in (("positions", True), ("sigma", rule.has_sigma)):
             tensor = torch.empty(shape, device=device, dtype=dtype) if shape and present else None
             self.register_parameter(name, None if tensor is None else nn.Parameter(tensor))
@@ -49,17 +50,25 @@ class ElementPositions(nn.Module):
         self._shares = ParameterCache()
         self.reset_positions()
 
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """The kernel's size along the axes that have a row of positions.
+
+        Those of more than one cell; of a kernel of one cell, all.
+        """
+        return tuple(size for size in self.kernel_size if size > 1) or self.kernel_size
+
     def reset_positions(self) -> None:
         """Draw positions anew and set sigma to its initial value."""
         if self.positions is not None:
-            spread_positions_(self.positions, self.kernel_size, self.initial_spread)
+            spread_positions_(self.positions, self.extents, self.initial_spread)
         if self.sigma is not None:
             nn.init.constant_(self.sigma, get_interpolation(self.interpolation).initial_sigma)
 
     def clamp_positions_(self) -> None:
         """Put elements that left the kernel back on its border."""
         if self.positions is not None:
-            clamp_positions_(self.positions, self.kernel_size)
+            clamp_positions_(self.positions, self.extents)
 
     def shares(self) -> Shares:
         """What layers need of the positions; in eval without gradients, built once."""
@@ -73,14 +82,29 @@ class ElementPositions(nn.Module):
         def build() -> Shares:
             if self.on_cells:
                 # Where elements stand on cells, this split gives each one cell, whole.
-                whole = self.positions.round()
-                return element_shares(whole, None, self.kernel_size, "bilinear")
-            return element_shares(self.positions, self.sigma, self.kernel_size, self.interpolation)
+                shares = element_shares(self.positions.round(), None, self.extents, "bilinear")
+            else:
+                shares = element_shares(
+                    self.positions, self.sigma, self.extents, self.interpolation
+                )
+            return with_single_cells(shares, self.kernel_size)
 
         if self.training or not may_cache(sources):
             return build()
         context = (self.kernel_size, self.interpolation, self.on_cells)
         return self._shares.get(sources, context, build)
+
+
+def with_single_cells(shares: Shares, kernel_size: tuple[int, ...]) -> Shares:
+    """Shares of all axes from those of the axes that elements move along.
+
+    A cell that is alone on its axis receives all of every element.
+    """
+    if len(shares) == len(kernel_size):
+        return shares
+    moving = iter(shares)
+    whole = torch.ones_like(shares[0][..., :1])
+    return tuple(next(moving) if size > 1 else whole for size in kernel_size)
 
 
 def position_owners(model: nn.Module) -> dict[str, ElementPositions]:

@@ -17,7 +17,7 @@ class Fit:
     """Elements for several dense kernels that share positions.
 
     weights    (kernels, out, in/groups, kernel_count)
-    positions  (axes, out, in/groups, kernel_count)
+    positions  (axes, out, in/groups, kernel_count), of the axes with more than one cell
     sigma      the same shape, or None
     residual, norm: of all kernels together, the Euclidean norms of what is missed and of the whole
     """
@@ -67,6 +67,7 @@ def fit_elements(
     rule = get_interpolation(interpolation)
     # The narrowest elements overlap least.
     sigma = torch.zeros_like(positions) if rule.has_sigma else None
+    moving = [axis for axis, size in enumerate(kernel_size) if size > 1] or list(range(axes))
     weights = cells.new_zeros(*kernels.shape[:-axes], kernel_count)
     at_cells = positions[..., :placed]
     shares = element_shares(
@@ -78,8 +79,8 @@ def fit_elements(
     dtype = kernels.dtype
     return Fit(
         weights.to(dtype),
-        positions.to(dtype),
-        None if sigma is None else sigma.to(dtype),
+        positions[moving].to(dtype),
+        None if sigma is None else sigma[moving].to(dtype),
         float(missed.norm()),
         float(target.norm()),
     )

@@ -10,7 +10,7 @@ from .arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
 from .cache import ParameterCache, may_cache
 from .conv import convolve
 from .elements import ElementPositions, Shares
-from .fit import checked_reach, fit_elements
+from .from_dense import in_place_of, start_from_dense
 from .geometry import PADDING_MODES, Geometry, check_channels, checked_geometry, sides_of
 from .kernel import kernel_from_shares
 from .trimming import trimmed
@@ -26,12 +26,15 @@ class DclsNd(ElementPositions):
     kernel_count: number of elements of every (out, in/groups) slice of the kernel.
     interpolation: a row of `mmdcls.dcls.INTERPOLATIONS`.
     initial_spread: where elements start, a row of `mmdcls.dcls.INITIAL_SPREADS`.
-    share_positions: the layer owns no positions; whoever owns them hands their shares, from
-        `ElementPositions.shares()`, to forward, kernel and to_conv.
+    share_positions: the layer owns no positions. Whoever owns them hands their shares, from
+        `ElementPositions.shares()`, to forward, kernel and to_conv, or lends them for good
+        (`borrow_positions`).
+
+    dense_dilation: spacing of the cells of dense kernels that the layer is to start from.
 
     weight     (out, in/groups, kernel_count)
     positions  (axes, out, in/groups, kernel_count), offsets from the kernel's centre in cells;
-               row a is kernel axis a
+               row a is kernel axis a, and an axis of one cell has no row
     sigma      the same shape, or None; the width is |sigma| + the interpolation's floor
     bias       (out,) or None
 
@@ -89,6 +92,10 @@ class DclsNd(ElementPositions):
             self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
+        self.dense_dilation = (1,) * axes
+        # In a tuple, for what a module holds itself is a part of it: the owner's parameters would
+        # be in the state and in the optimiser once for each borrower.
+        self._owner: tuple[ElementPositions, ...] = ()
         self.reset_weight()
         self._kernels = ParameterCache()
 
@@ -102,6 +109,28 @@ class DclsNd(ElementPositions):
     def reset_parameters(self) -> None:
         self.reset_positions()
         self.reset_weight()
+
+    @property
+    def owner(self) -> ElementPositions | None:
+        """Who has the positions: itself, the lender, or None if their shares come from outside."""
+        if self.positions is not None:
+            return self
+        return self._owner[0] if self._owner else None
+
+    def borrow_positions(self, owner: ElementPositions) -> None:
+        """Use, from here on, the positions of another module, without owning them.
+
+        They stay the owner's alone: in the state, for the optimiser, in copies of both. The layer
+        must have been made with share_positions=True.
+        """
+        if self.positions is not None:
+            raise ValueError(
+                "a layer that has positions cannot borrow any: make it with share_positions=True"
+            )
+        self._owner = (owner,)
+
+    def shares(self) -> Shares:
+        return self._owner[0].shares() if self._owner else super().shares()
 
     def kernel(self, shares: Shares | None = None) -> Tensor:
         """The dense kernel, (out, in/groups, *kernel_size), differentiable, built anew."""
@@ -178,48 +207,12 @@ class DclsNd(ElementPositions):
 
         Raises ValueError where the dense kernel does not fit into kernel_size.
         """
-        kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[cls.axes - 1]
-        if not isinstance(conv, kind):
-            raise ValueError(f"{cls.__name__}.from_conv takes an nn.{kind.__name__}, got {conv}")
+        size = per_axis("kernel_size", kernel_size, cls.axes, least=1)
+        layer = in_place_of(cls, conv, size, kernel_count, interpolation)
         if not conv.weight.isfinite().all():
             raise ValueError(f"{cls.__name__}.from_conv got a weight with NaN or infinity")
-        if not computes_its_convolution(conv, kind):
-            raise ValueError(
-                f"{cls.__name__}.from_conv takes an nn.{kind.__name__}, and {type(conv).__name__} "
-                f"computes something else with its weight"
-            )
-        size = per_axis("kernel_size", kernel_size, cls.axes, least=1)
-        reach = checked_reach(size, conv.kernel_size, conv.dilation)
-        padding = conv.padding
-        if padding != "same":
-            # As many cells more as the kernel has grown.
-            before = (0,) * cls.axes if padding == "valid" else padding
-            padding = [p + (s - r) // 2 for p, s, r in zip(before, size, reach, strict=True)]
-        layer = cls(
-            conv.in_channels,
-            conv.out_channels,
-            size,
-            conv.stride,
-            padding,
-            groups=conv.groups,
-            bias=conv.bias is not None,
-            padding_mode=conv.padding_mode,
-            kernel_count=kernel_count,
-            interpolation=interpolation,
-            device=conv.weight.device,
-            dtype=conv.weight.dtype,
-        )
-        dense = conv.weight.detach()[None]
-        fit = fit_elements(dense, size, kernel_count, interpolation, conv.dilation)
-        with torch.no_grad():
-            layer.weight.copy_(fit.weights[0])
-            layer.positions.copy_(fit.positions)
-            if fit.sigma is not None:
-                layer.sigma.copy_(fit.sigma)
-            if conv.bias is not None:
-                layer.bias.copy_(conv.bias)
-        layer.weight.requires_grad_(conv.weight.requires_grad)
-        return layer.train(conv.training)
+        start_from_dense([layer], conv.weight.detach()[None])
+        return layer
 
     def extra_repr(self) -> str:
         text = (
@@ -229,7 +222,7 @@ class DclsNd(ElementPositions):
             f"bias={self.bias is not None}, padding_mode={self.padding_mode!r}"
         )
         if self.positions is None:
-            return f"{text}, shared positions"
+            return f"{text}, {'borrowed' if self._owner else 'shared'} positions"
         return f"{text}, initial_spread={self.initial_spread!r}"
 
 
@@ -249,15 +242,3 @@ class Dcls3d(DclsNd):
     """As `DclsNd`, for inputs (N, C, D, H, W)."""
 
     axes = 3
-
-
-@torch.no_grad()
-def computes_its_convolution(conv: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a convolution, which may be of a subclass, is the plain one of its weight."""
-    if type(conv).forward is kind.forward and type(conv)._conv_forward is kind._conv_forward:
-        return True
-    reach = [(k - 1) * d + 1 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
-    padding = reach if isinstance(conv.padding, str) else conv.padding
-    shape = (1, conv.in_channels, *(r + 2 * p + 1 for r, p in zip(reach, padding, strict=True)))
-    probe = torch.linspace(-1, 1, math.prod(shape)).reshape(shape).to(conv.weight)
-    return torch.equal(conv(probe), kind._conv_forward(conv, probe, conv.weight, conv.bias))

@@ -51,6 +51,9 @@ def moved(files: Files, reach: float) -> Files:
     return files
 
 
+TESTS = Path(__file__).parents[1]
+
+
 def assert_same_without_ours(files: Files, out: Path) -> None:
     """The plain network, built without mmdcls, gives what the model gives."""
     trained = load_trained(*files)
@@ -62,6 +65,10 @@ def assert_same_without_ours(files: Files, out: Path) -> None:
     ) / trained.model.data_preprocessor.std
     torch.save(normalized, out / "image.pt")
     code = f"""
+import sys
+sys.path.append({str(TESTS)!r})
+from helpers import networks
+networks.make_importable()
 import torch
 from mmseg.apis import init_model
 model = init_model({str(out / "config.py")!r}, {str(out / "weights.pth")!r}, device="cpu")

@@ -124,7 +124,7 @@ def draw_layer(axes: int = 2, place: str = "off the grid", **kwargs) -> DclsNd:
     arguments = dict(in_channels=4, out_channels=4, kernel_size=5, kernel_count=3)
     layer = LAYERS[axes](**{**arguments, **kwargs}).double()
     if layer.positions is not None:
-        spread = draw_elements(layer.kernel_size, layer.interpolation, place, layer.weight.shape)
+        spread = draw_elements(layer.extents, layer.interpolation, place, layer.weight.shape)
         layer.positions.data.copy_(spread.positions.data)
         if layer.sigma is not None:
             layer.sigma.data.copy_(spread.sigma.data)

@@ -1,0 +1,97 @@
+"""Dense weights, given to `load_state_dict` of a converted network, become elements."""
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .fit import Fit, fit_elements
+from .groups import PositionGroup, position_groups, stage_of
+from .layers import DclsNd
+
+logger = logging.getLogger(__name__)
+
+
+def elements_from_dense(module: nn.Module, state: dict, prefix: str, *others) -> None:
+    """Hook of `load_state_dict`: replace, in the state, dense kernels by the elements of layers.
+
+    A group of layers that share positions starts from its dense kernels together. The state of a
+    converted network, which has positions, passes as it is.
+
+    Raises ValueError where a dense kernel does not fit into the layer's, and where some layers of
+    a group are loaded without the one that has the positions.
+    """
+    check_borrowers(module, state, prefix)
+    squares: dict[str, list[float]] = {}
+    for group in position_groups(module):
+        if is_dense(group, state, prefix):
+            fit = take_dense(state, group, prefix)
+            sums = squares.setdefault(stage_of(group.name), [0.0, 0.0])
+            sums[0] += fit.residual**2
+            sums[1] += fit.norm**2
+    if squares:
+        errors = ", ".join(f"{stage} {e:.2g}" for stage, e in relative_errors(squares).items())
+        logger.info("dense kernels became elements, with a relative error of %s", errors)
+
+
+def relative_errors(squares: Mapping[str, list[float]]) -> dict[str, float]:
+    return {
+        stage: (missed / whole) ** 0.5 if whole else 0.0
+        for stage, (missed, whole) in squares.items()
+    }
+
+
+def name_in(prefix: str, layer: str, kind: str) -> str:
+    return f"{prefix}{layer}.{kind}" if layer else f"{prefix}{kind}"
+
+
+def is_dense(group: PositionGroup, state: Mapping[str, Tensor], prefix: str) -> bool:
+    """Whether a state has dense kernels for all layers of a group, and no positions."""
+    if name_in(prefix, group.name, "positions") in state or not group.layers:
+        return False
+    weights = [state.get(name_in(prefix, layer, "weight")) for layer in group.layers]
+    dims = 2 + len(group.owner.kernel_size)
+    return all(weight is not None and weight.dim() == dims for weight in weights)
+
+
+def take_dense(state: dict, group: PositionGroup, prefix: str = "") -> Fit:
+    """Replace the dense kernels of a group, in a state; raises ValueError where they do not fit."""
+    names = [name_in(prefix, layer, "weight") for layer in group.layers]
+    names = [name for name in names if name in state]
+    shapes = {tuple(state[name].shape) for name in names}
+    layer = next(iter(group.layers.values()))
+    if len(shapes) > 1 or next(iter(shapes))[:2] != layer.weight.shape[:2]:
+        raise ValueError(
+            f"dense kernels of shapes {', '.join(map(str, sorted(shapes)))} are not those of the "
+            f"layers that share the positions of {group.name}, of {tuple(layer.weight.shape[:2])} "
+            f"channels each: load weights of the same network"
+        )
+    try:
+        fit = fit_elements(
+            torch.stack([state[name].detach() for name in names]),
+            layer.kernel_size,
+            layer.kernel_count,
+            layer.interpolation,
+            layer.dense_dilation,
+        )
+    except ValueError as error:
+        raise ValueError(f"{group.name} cannot start from dense kernels: {error}") from error
+    state.update(zip(names, fit.weights, strict=True))
+    state[name_in(prefix, group.name, "positions")] = fit.positions
+    if fit.sigma is not None:
+        state[name_in(prefix, group.name, "sigma")] = fit.sigma
+    return fit
+
+
+def check_borrowers(module: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
+    inside = set(module.modules())
+    for name, layer in module.named_modules():
+        if not isinstance(layer, DclsNd) or layer.owner is None or layer.owner in inside:
+            continue
+        weight = state.get(name_in(prefix, name, "weight"))
+        if weight is not None and weight.dim() == 2 + layer.axes:
+            raise ValueError(
+                f"{name} shares the positions of a layer outside of what is loaded: load dense "
+                f"weights into the whole network, or into the part with all layers of the stage"
+            )

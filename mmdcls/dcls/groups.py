@@ -1,0 +1,50 @@
+"""Who owns positions, which layers use them, and which layers of a network could share some."""
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from .elements import ElementPositions, position_owners
+from .layers import DclsNd
+
+
+@dataclass(frozen=True)
+class PositionGroup:
+    """An owner of positions and, by name, the layers that use them."""
+
+    name: str
+    owner: ElementPositions
+    layers: dict[str, DclsNd]
+
+
+def position_groups(model: nn.Module) -> list[PositionGroup]:
+    """Every owner of positions in the model, with the layers in the model that use them.
+
+    A layer uses its own, those that it has borrowed, or those of the nearest module above it.
+    """
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, DclsNd)}
+    owners = position_owners(model)
+    groups = {name: PositionGroup(name, owner, {}) for name, owner in owners.items()}
+    names = {owner: name for name, owner in owners.items()}
+    for name, layer in layers.items():
+        found = names.get(layer.owner)
+        if layer.owner is None:
+            above = (other for other in owners if is_above(other, name))
+            found = max(above, key=len, default=None)
+        if found is not None:
+            groups[found].layers[name] = layer
+    return list(groups.values())
+
+
+def is_above(name: str, other: str) -> bool:
+    return not name or other.startswith(f"{name}.")
+
+
+def stage_of(name: str) -> str:
+    """The stage that a module belongs to: its name up to the first number.
+
+    "layer1.0.conv2" is of layer1, "backbone.stages.0.blocks.2.conv_dw" of backbone.stages.0; a
+    name without a number is a stage of its own.
+    """
+    return re.match(r"\D*\d+|.*", name)[0]
