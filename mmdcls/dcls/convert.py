@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 from .conversion import Conversion, Replacement
 from .dense_loading import elements_from_dense
@@ -233,4 +234,5 @@ def put_in_place(model: nn.Module, layers: Mapping[nn.Module, DclsNd]) -> nn.Mod
 
 
 def parameters_of(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Those of lazy modules, which have no size yet, do not count."""
+    return sum(p.numel() for p in model.parameters() if not is_lazy(p))

@@ -55,8 +55,8 @@ def inventory(model: nn.Module) -> list[Row]:
 def pattern_of(name: str) -> str:
     """A name with letters for numbers: "layer1.0.conv2" -> "layerN.M.conv2".
 
-    Those of the first part, if others follow, and those that are a part by themselves.
+    The first, if parts follow, and those that are a part by themselves.
     """
     letters = iter(LETTERS)
-    numbers = re.compile(r"(?<![^.])\d+(?![^.])|(?<=^)([^.\d]*)\d+(?=\.)")
+    numbers = re.compile(r"^(\D*)\d+(?=\.)|(?<![^.])\d+(?![^.])")
     return numbers.sub(lambda found: (found[1] or "") + next(letters, found[0]), name)

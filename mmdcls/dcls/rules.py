@@ -13,7 +13,6 @@ from .arguments import (
     LARGEST,
     check_choice,
     check_flag,
-    check_text,
     check_whole,
     is_whole,
     per_axis,
@@ -42,7 +41,8 @@ Size = int | Sequence[int]
 class Rule:
     """Convolutions of a network, and the DCLS layers that take their place.
 
-    where: regular expression for the whole name of a convolution, as in `named_modules()`.
+    where: regular expression for the whole name of a convolution, as in `named_modules()`, where
+        that of a network which is a convolution itself is empty.
     where_depthwise, where_kernel_size, where_stride: of those, take only the depthwise ones (or
         only the others), those of this kernel size, of this stride; None takes all. Convolutions of
         a single cell have no room for elements to move and are never taken.
@@ -72,7 +72,8 @@ class Rule:
     where_stride: Size | None = None
 
     def __post_init__(self) -> None:
-        check_text("where", self.where, "a regular expression for names of convolutions")
+        if not isinstance(self.where, str):
+            raise ValueError(f"where={self.where!r} must be text, a regular expression for names")
         try:
             re.compile(self.where)
         except re.error as error:
