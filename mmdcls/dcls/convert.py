@@ -227,8 +227,7 @@ def put_in_place(model: nn.Module, layers: Mapping[nn.Module, DclsNd]) -> nn.Mod
     # Not the whole network alone: a part may be loaded by itself, as a segmentor's backbone.
     made = set(layers.values())
     for module in model.modules():
-        is_inside = module in made and module is not model
-        if not is_inside and not made.isdisjoint(module.modules()):
+        if not made.isdisjoint(module.modules()):
             module.register_load_state_dict_pre_hook(elements_from_dense)
     return model
 

@@ -44,6 +44,9 @@ def draw_network(dtype: torch.dtype = torch.double) -> Network:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-1, 1)
             module.running_var.uniform_(0.5, 2)
+        if isinstance(module, nn.Conv2d):
+            # So that a change of any kernel is seen at the end.
+            nn.init.normal_(module.weight, std=2 * module.weight[0].numel() ** -0.5)
     return network.eval()
 
 
