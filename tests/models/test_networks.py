@@ -46,9 +46,14 @@ class Row(NamedTuple):
     neutral: float | None = None
 
 
+# ResNets are thinner than they are out there, for their dense kernels are many.
 NETWORKS = {
-    "timm ResNet-50": Row(of_timm("resnet50"), r"layer\d\.\d+\.conv2", 7, 16, 4, 5.8),
-    "timm ResNet-18": Row(of_timm("resnet18"), r"layer\d\.\d\.conv[12]", 7, 16, 7),
+    "timm ResNet-50": Row(
+        of_timm("resnet50", base_width=16), r"layer\d\.\d+\.conv2", 7, 16, 4, 5.8
+    ),
+    "timm ResNet-18": Row(
+        of_timm("resnet18", channels=(16, 32, 64, 128)), r"layer\d\.\d\.conv[12]", 7, 16, 8
+    ),
     "timm ConvNeXt-T": Row(of_timm("convnext_tiny"), r".*\.conv_dw", 17, 18, 4, 34.2),
     "timm ConvNeXt-T, maps": Row(
         of_timm("convnext_tiny", features_only=True), r"stages_\d\..*\.conv_dw", 17, 18, 4, 34.2
@@ -64,7 +69,14 @@ NETWORKS = {
         of_timm("mambaout_tiny"), r"stages\.\d\.blocks\.\d+\.conv", 17, 18, 4, 34.7
     ),
     "mmseg ResNetV1c-50, dilated": Row(
-        of("mmseg", "ResNetV1c", depth=50, dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1)),
+        of(
+            "mmseg",
+            "ResNetV1c",
+            depth=50,
+            base_channels=16,
+            dilations=(1, 1, 2, 4),
+            strides=(1, 2, 1, 1),
+        ),
         r"layer\d\.\d+\.conv2",
         7,
         16,
@@ -89,7 +101,9 @@ NETWORKS = {
         78,
         24,
     ),
-    "mmdet ResNet-50": Row(of("mmdet", "ResNet", depth=50), r"layer\d\.\d+\.conv2", 7, 16, 4, 5.8),
+    "mmdet ResNet-50": Row(
+        of("mmdet", "ResNet", depth=50, base_channels=16), r"layer\d\.\d+\.conv2", 7, 16, 4, 5.8
+    ),
     "mmdet CSPNeXt": Row(of("mmdet", "CSPNeXt"), r".*\.depthwise_conv\.conv", 11, 18, 4, 16.9),
     "mmpretrain ConvNeXt-T": Row(
         of("mmpretrain", "ConvNeXt"), r"stages\.\d\.\d\.depthwise_conv", 17, 18, 4, 34.2
