@@ -1,4 +1,4 @@
-"""Models inside wrappers: of processes, of test-time augmentation, of FSDP, of checkpointing."""
+"""Models inside wrappers: of processes, of test-time augmentation, of FSDP."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -25,8 +25,3 @@ def whole_parameters(model: nn.Module) -> AbstractContextManager:
     if is_cut(model):
         return FullyShardedDataParallel.summon_full_params(model)
     return nullcontext()
-
-
-def without_wrappers(name: str) -> str:
-    """The parameter's name in the model, where torch has wrapped parts of it."""
-    return name.replace("_fsdp_wrapped_module.", "").replace("_checkpoint_wrapped_module.", "")

@@ -23,7 +23,7 @@ from prepare_cells import STAMP, prepare, read_json
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmdcls.engine.drawing import (
+from mmdcls.dcls.drawing import (
     bare,
     dense_kernels,
     draw_density,

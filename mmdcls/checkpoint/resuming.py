@@ -7,8 +7,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdcls.dcls import ElementPositions
+from mmdcls.dcls.wrappers import without_wrappers
 from mmdcls.errors import InputError
-from mmdcls.wrapping import is_cut, without_wrappers
+from mmdcls.wrapping import is_cut
 
 KEY = "dcls"
 

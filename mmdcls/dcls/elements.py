@@ -8,6 +8,7 @@ from .interpolation import get_interpolation
 from .kernel import element_shares
 from .positions import clamp_positions_
 from .spreads import check_initial_spread, spread_positions_
+from .wrappers import unwrapped, without_wrappers
 
 # How much of each element every cell receives: (out, in/groups, kernel_count, kernel_size[a]) for
 # every axis a.
@@ -108,9 +109,12 @@ def with_single_cells(shares: Shares, kernel_size: tuple[int, ...]) -> Shares:
 
 
 def position_owners(model: nn.Module) -> dict[str, ElementPositions]:
-    """Every module that owns positions, by name; positions that layers share count once."""
+    """Every module that owns positions, by name; positions that layers share count once.
+
+    The names are those of the model inside DistributedDataParallel and torch.compile.
+    """
     return {
-        name: module
-        for name, module in model.named_modules()
+        without_wrappers(name): module
+        for name, module in unwrapped(model).named_modules()
         if isinstance(module, ElementPositions) and module.positions is not None
     }

@@ -1,27 +1,17 @@
-import math
-from collections.abc import Callable
-
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdcls.dcls import INTERPOLATIONS, ElementPositions
-from mmdcls.dcls.arguments import check_choice, check_flag, check_number, check_whole
+from mmdcls.dcls import ElementPositions
+from mmdcls.dcls.arguments import check_flag, check_whole
+from mmdcls.dcls.widths import check_floor, check_kind_and_widths, sigma_at, width_owners
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
+from mmdcls.wrapping import unwrapped
 
 from .owners import owners_for
 from .span import check_span, now
-
-# (sigma at begin, sigma at end, progress from 0 to 1) -> sigma
-CURVES: dict[str, Callable[[float, float, float], float]] = {
-    "geometric": lambda first, last, progress: first * (last / first) ** progress,
-    "linear": lambda first, last, progress: first + (last - first) * progress,
-    "cosine": lambda first, last, progress: (
-        last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
-    ),
-}
 
 
 @HOOKS.register_module()
@@ -53,12 +43,10 @@ class AnnealSigma(Hook):
         kind: str = "geometric",
         learnable: bool = False,
     ) -> None:
-        for name, width in dict(from_width=from_width, to_width=to_width).items():
-            check_number(name, width, "above 0, in cells", lambda value: value > 0)
+        check_kind_and_widths(kind, dict(from_width=from_width, to_width=to_width))
         check_whole("begin", begin, least=0)
         check_whole("end", end, least=begin + 1)
         check_flag("by_epoch", by_epoch)
-        check_choice("kind", kind, CURVES)
         check_flag("learnable", learnable)
         self.from_width, self.to_width = from_width, to_width
         self.begin, self.end, self.by_epoch = begin, end, by_epoch
@@ -74,19 +62,19 @@ class AnnealSigma(Hook):
                 "custom_hooks has mmdcls.AnnealSigma more than once, and each would undo the "
                 "other, for it holds the width before its span and after it; keep one."
             )
-        owners = owners_for("mmdcls.AnnealSigma", runner.model)
-        owners = {
-            name: owner
-            for name, owner in owners.items()
-            if owner.sigma is not None and owner.sigma.requires_grad
-        }
+        owners_for("mmdcls.AnnealSigma", runner.model)
+        owners = width_owners(unwrapped(runner.model))
         if not owners:
             raise InputError(
                 "mmdcls.AnnealSigma finds no sigma that is not frozen; use "
                 "interpolation='gaussian' or 'triangle', or take it out of custom_hooks."
             )
+        widths = dict(from_width=self.from_width, to_width=self.to_width)
         for name, owner in owners.items():
-            self.check_widths(name, owner.interpolation)
+            try:
+                check_floor(name, owner.interpolation, widths, self.kind)
+            except ValueError as error:
+                raise InputError(f"mmdcls.AnnealSigma: {error}.") from None
         self._owners = list(owners.values())
         self._handles = [owner.sigma.register_hook(self.hold) for owner in self._owners]
 
@@ -117,20 +105,5 @@ class AnnealSigma(Hook):
 
     def sigma_at(self, time: int, interpolation: str) -> float:
         """What is stored at this iteration or epoch."""
-        floor = INTERPOLATIONS[interpolation].width_floor
-        first, last = self.from_width - floor, self.to_width - floor
         progress = (time - self.begin) / (self.end - self.begin)
-        if progress <= 0:
-            return first
-        return last if progress >= 1 else CURVES[self.kind](first, last, progress)
-
-    def check_widths(self, owner: str, interpolation: str) -> None:
-        floor = INTERPOLATIONS[interpolation].width_floor
-        for name in ("from_width", "to_width"):
-            width = getattr(self, name)
-            if width < floor or (width == floor and self.kind == "geometric"):
-                limit = f"{'more than' if self.kind == 'geometric' else 'at least'} {floor}"
-                raise InputError(
-                    f"mmdcls.AnnealSigma: {name}={width} is too narrow for {owner or 'the model'}: "
-                    f"interpolation={interpolation!r} with kind={self.kind!r} needs {limit}."
-                )
+        return sigma_at(progress, self.from_width, self.to_width, interpolation, self.kind)

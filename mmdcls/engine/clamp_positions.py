@@ -1,7 +1,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdcls.dcls import position_owners
+from mmdcls.dcls import clamp_model_
 from mmdcls.registry import HOOKS
 from mmdcls.wrapping import whole_parameters
 
@@ -23,5 +23,4 @@ class ClampPositions(Hook):
         outputs: dict | None = None,
     ) -> None:
         with whole_parameters(runner.model):
-            for owner in position_owners(runner.model).values():
-                owner.clamp_positions_()
+            clamp_model_(runner.model)

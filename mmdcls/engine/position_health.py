@@ -1,19 +1,17 @@
-from collections.abc import Sequence
-
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmdcls.dcls import ElementPositions
+from mmdcls.dcls import ElementPositions, figures_table, position_figures, start_positions
 from mmdcls.dcls.arguments import check_number, check_whole
-from mmdcls.dcls.statistics import element_figures, summary
+from mmdcls.dcls.failure_signatures import LIMITS, failure_signatures, sentences
+from mmdcls.dcls.position_health import groups_of
 from mmdcls.registry import HOOKS
 from mmdcls.wrapping import unwrapped, whole_parameters
 
-from .failure_signatures import SIGNATURES, Group
-
 KEY = "position_health"
+SIGNATURES = failure_signatures(rule="paramwise_cfg", layers="backbone")
 
 
 @HOOKS.register_module()
@@ -45,10 +43,10 @@ class PositionHealth(Hook):
         interval: int = 500,
         picture_interval: int = 5000,
         grace: float = 0.2,
-        most_at_border: float | None = 0.5,
-        most_at_centre: float | None = 0.8,
-        most_at_floor: float | None = 0.5,
-        least_movement: float | None = 0.05,
+        most_at_border: float | None = LIMITS["most_at_border"],
+        most_at_centre: float | None = LIMITS["most_at_centre"],
+        most_at_floor: float | None = LIMITS["most_at_floor"],
+        least_movement: float | None = LIMITS["least_movement"],
     ) -> None:
         self.limits = dict(
             most_at_border=most_at_border,
@@ -83,9 +81,8 @@ class PositionHealth(Hook):
         self.first_iteration = known.get("first_iteration", runner.iter)
         with whole_parameters(runner.model):
             self.start = {
-                name: known.get("start", {}).get(name, owner.positions).detach().cpu().clone()
-                for owners in self.groups.values()
-                for name, owner in owners.items()
+                name: known.get("start", {}).get(name, positions).cpu()
+                for name, positions in start_positions(unwrapped(runner.model)).items()
             }
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *others, **results) -> None:
@@ -101,12 +98,10 @@ class PositionHealth(Hook):
                 step(runner)
 
     def measure(self, runner: Runner) -> None:
-        figures = {
-            name: summary([self.figures_of(*item) for item in owners.items()])
-            for name, owners in self.groups.items()
-        }
+        figures = position_figures(unwrapped(runner.model), self.start)
+        table = figures_table(figures)
         runner.logger.info(
-            f"Positions after {runner.iter + 1} iterations, lengths in cells\n{table(figures)}"
+            f"Positions after {runner.iter + 1} iterations, lengths in cells\n{table}"
         )
         scalars = {
             f"positions/{stage}/{name}": value
@@ -116,65 +111,23 @@ class PositionHealth(Hook):
         runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
         self.warn(runner, figures)
 
-    def figures_of(self, name: str, owner: ElementPositions) -> dict[str, Tensor]:
-        start = self.start[name].to(owner.positions.device)
-        return element_figures(
-            owner.positions, owner.sigma, start, owner.kernel_size, owner.interpolation
-        )
-
     def warn(self, runner: Runner, figures: dict[str, dict[str, float]]) -> None:
         done = runner.iter + 1 - self.first_iteration
         is_early = done < self.grace * (runner.max_iters - self.first_iteration)
-        groups = [
-            Group(name, list(owners.values()), figures[name])
-            for name, owners in self.groups.items()
-        ]
-        for name, signature in SIGNATURES.items():
-            limit = self.limits[name]
-            if limit is None or name in self.warned or (is_early and signature.needs_time):
-                continue
-            if found := [group for group in groups if signature.is_shown_by(group, limit)]:
-                self.warned.add(name)
-                runner.logger.warning(signature.sentence(found))
+        limits = {
+            name: None if name in self.warned else limit for name, limit in self.limits.items()
+        }
+        found = sentences(SIGNATURES, self.groups, figures, limits, is_early)
+        for sentence in found.values():
+            runner.logger.warning(sentence)
+        self.warned |= set(found)
 
     def draw(self, runner: Runner) -> None:
         owners = [owner for group in self.groups.values() for owner in group.values()]
         if not any(len(owner.kernel_size) == 2 for owner in owners):
             return
         # Needs matplotlib, which figures do not.
-        from .drawing import positions_image
+        from mmdcls.dcls.drawing import positions_image
 
         image = positions_image(unwrapped(runner.model))
         runner.visualizer.add_image("positions", image, step=runner.iter + 1)
-
-
-def groups_of(model: nn.Module) -> dict[str, dict[str, ElementPositions]]:
-    """The owners of positions by stage: the outermost ElementPositions that they are part of.
-
-    Kernels of a single cell are left out: there, nothing can move.
-    """
-    groups: dict[str, dict[str, ElementPositions]] = {}
-    for name, module in model.named_modules():
-        if not isinstance(module, ElementPositions):
-            continue
-        # Parents come before what they contain.
-        stage = next((stage for stage in groups if name.startswith(f"{stage}.")), name)
-        owners = groups.setdefault(stage, {})
-        if module.positions is not None and max(module.kernel_size) > 1:
-            owners[name] = module
-    return {stage: owners for stage, owners in groups.items() if owners}
-
-
-def table(figures: dict[str, dict[str, float]]) -> str:
-    columns = list(dict.fromkeys(name for values in figures.values() for name in values))
-    rows = [["", *columns]]
-    for stage, values in figures.items():
-        rows.append([stage, *(f"{values[c]:.3f}" if c in values else "-" for c in columns)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(aligned(row, widths) for row in rows)
-
-
-def aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = zip(row, widths, strict=True)
-    cells = [f"{first[0]:{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)]
-    return "  ".join(cells).rstrip()

@@ -1,7 +1,6 @@
 """The rate with which positions can travel a given way in a given training."""
 
 import copy
-import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ from mmengine.optim import (
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.optim import Optimizer
 
+from mmdcls.dcls.travel import travel_factor
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 
@@ -122,28 +122,20 @@ def check_stepped(schedulers: Sequence[_ParamScheduler], hooks: Sequence[Hook]) 
 
 
 def settle(group: dict, index: int, schedulers: Sequence[_ParamScheduler], steps: Steps) -> None:
-    """Set the rates of a group, and what its schedulers know of them.
+    """Set the rates of a group, and what its schedulers know of them."""
+    starts = {}
 
-    Every schedule of mmengine multiplies the initial rate and adds what does not depend on it
-    (eta_min), so that the way is a constant plus a factor times the initial rate.
-    """
-    wanted = group["position_travel"]
-    once, twice = (trained(scaled(group, factor), index, schedulers, steps)[0] for factor in (1, 2))
-    least = 2 * once - twice
-    factor = (wanted - least) / (once - least) if once > least else 0.0
-    if factor <= 0:
-        raise InputError(
-            f"paramwise_cfg.position_travel asks for a way of {wanted:.3g} cells, and the schedule "
-            f"makes it at least {least:.3g} whatever the rate: lower its eta_min, or ask for more"
-        )
+    def way(factor: float) -> float:
+        found, starts[factor] = trained(scaled(group, factor), index, schedulers, steps)
+        return found
+
+    names = ", ".join(type(scheduler).__name__ for scheduler in schedulers)
+    try:
+        factor = travel_factor(group["position_travel"], way, names)
+    except ValueError as error:
+        raise InputError(f"paramwise_cfg.{error}") from None
     rates = scaled(group, factor)
-    way, start = trained(rates, index, schedulers, steps)
-    if not math.isclose(way, wanted, rel_tol=1e-6):
-        names = ", ".join(type(scheduler).__name__ for scheduler in schedulers)
-        raise InputError(
-            f"paramwise_cfg.position_travel cannot tell how far positions travel with {names}: "
-            f"its rates do not follow the initial rate; take position_lr_mult"
-        )
+    start = starts[factor]
     group.update(rates, lr=start, initial_lr=rates["lr"], travel_is_settled=True)
     for scheduler in schedulers:
         scheduler.base_values[index] *= factor

@@ -3,10 +3,9 @@ from collections.abc import Mapping
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
 
-from mmdcls.dcls import ElementPositions, repulsion
+from mmdcls.dcls import repulsion_loss
 from mmdcls.dcls.arguments import check_flag, check_number, check_whole
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
@@ -20,9 +19,9 @@ from .span import check_span, now
 class Repulsion(Hook):
     """Keep elements from crowding by a term of the loss, `loss_repulsion` (arXiv 2112.03740).
 
-    The term is weight * R ** 2, where R is the mean of `mmdcls.dcls.repulsion` over all modules
-    that own positions. It joins the losses inside the model's forward pass, so that accumulation,
-    loss scaling and gradient averaging treat it like every other loss.
+    The term is weight * `mmdcls.dcls.repulsion_loss`. It joins the losses inside the model's
+    forward pass, so that accumulation, loss scaling and gradient averaging treat it like every
+    other loss.
 
     weight: 1 in the published training.
     begin: first iteration with the term, or first epoch; both count from 0.
@@ -61,15 +60,4 @@ class Repulsion(Hook):
         """Forward hook of the model; mmengine passes `mode` by name."""
         if options.get("mode") != "loss" or not isinstance(losses, Mapping):
             return losses
-        owners = owners_for("mmdcls.Repulsion", model)
-        return {**losses, "loss_repulsion": self.weight * mean_repulsion(owners) ** 2}
-
-
-def mean_repulsion(owners: Mapping[str, ElementPositions]) -> Tensor:
-    # Distances are made again in the backward pass: kept for all owners, they take more memory
-    # than the positions by a factor of kernel_count.
-    terms = [
-        checkpoint(repulsion, owner.positions, use_reentrant=False, preserve_rng_state=False)
-        for owner in owners.values()
-    ]
-    return torch.stack(terms).mean()
+        return {**losses, "loss_repulsion": self.weight * repulsion_loss(model)}

@@ -1,7 +1,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdcls.dcls import position_owners
+from mmdcls.dcls.whole_models import set_on_cells
 from mmdcls.registry import HOOKS
 
 from .owners import owners_for
@@ -18,18 +18,14 @@ class RoundPositions(Hook):
 
     def before_train(self, runner: Runner) -> None:
         # An evaluation that failed has not come to its end.
-        self.set_on_cells(runner, False)
+        set_on_cells(runner.model, False)
 
     def before_val(self, runner: Runner) -> None:
         owners_for("mmdcls.RoundPositions", runner.model)
-        self.set_on_cells(runner, True)
+        set_on_cells(runner.model, True)
 
     def after_val(self, runner: Runner) -> None:
-        self.set_on_cells(runner, False)
+        set_on_cells(runner.model, False)
 
     before_test = before_val
     after_test = after_val
-
-    def set_on_cells(self, runner: Runner, on_cells: bool) -> None:
-        for owner in position_owners(runner.model).values():
-            owner.on_cells = on_cells

@@ -9,6 +9,7 @@ SCRIPT = """
 import sys
 
 BLOCKED = {"mmengine", "mmcv", "mmdet", "mmseg", "mmpretrain", "numpy", "DCLS", "triton"}
+BLOCKED |= {"matplotlib", "sklearn"}
 
 
 class Wall:
@@ -42,6 +43,20 @@ for axes, layer_class in enumerate((mmdcls.dcls.Dcls1d, mmdcls.dcls.Dcls2d, mmdc
         layer.eval().to_conv()
         with torch.no_grad():
             layer(torch.randn(1, 2, *(5,) * axes))
+# One step of the whole method.
+model, rates = torch.nn.Sequential(layer), [1.0, 0.5]
+start = mmdcls.dcls.start_positions(model)
+groups = mmdcls.dcls.parameter_groups(model, 0.1, 0.1, position_travel=1.0, schedule=rates)
+optimizer = torch.optim.Adam(groups)
+mmdcls.dcls.anneal_width_(model, 0.5, 2.0, 1.0)
+(model.train()(torch.randn(1, 2, 5, 5, 5)).sum() + mmdcls.dcls.repulsion_loss(model)).backward()
+optimizer.step()
+mmdcls.dcls.clamp_model_(model)
+with torch.no_grad(), mmdcls.dcls.rounded(model.eval()):
+    model(torch.randn(1, 2, 5, 5, 5))
+figures = mmdcls.dcls.position_figures(model, start)
+mmdcls.dcls.figures_table(figures) + mmdcls.dcls.group_table(groups)
+mmdcls.dcls.position_warnings(model, figures)
 print("ran", len(mmdcls.dcls.INTERPOLATIONS))
 """
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from helpers.tiny import Plain, Tiny, runner_of
 from mmdcls.dcls import INTERPOLATIONS
-from mmdcls.engine.anneal_sigma import CURVES
+from mmdcls.dcls import WIDTH_CURVES as CURVES
 from mmdcls.errors import InputError
 
 GAUSSIAN = INTERPOLATIONS["gaussian"].width_floor

@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import get_priority
 from torch import nn
 
-from mmdcls.dcls import Dcls2d, ElementPositions
+from mmdcls.dcls import Dcls2d, ElementPositions, parameter_groups
 
 LR, DECAY = 1e-3, 0.05
 
@@ -82,6 +82,31 @@ def test_layer_wise_rates_grow_by_groups_of_three_blocks():
     assert rates == [0.5**4] * 3 + [0.5**3] * 3 + [0.5**2] * 3
     assert found["backbone.downsample_layers.2.1.weight"][0] == 0.5**4
     assert found["backbone.downsample_layers.3.1.weight"][0] == 0.5
+
+
+RULES = {
+    "nothing": {},
+    "published": dict(decay_rate=0.9, decay_type="stage_wise", position_lr_mult=1.0),
+    "layer by layer": dict(decay_rate=0.7, num_layers=12, position_lr_mult=5.0),
+    "custom keys": dict(custom_keys={"head": dict(lr_mult=10.0, decay_mult=0.5)}),
+}
+NETWORKS = {
+    "shared": lambda: model(interpolation="gaussian"),
+    "alone": lambda: model(share_positions=False, depths=(1, 1, 4, 1)),
+    "frozen": lambda: model(frozen_stages=2),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_loop_of_ones_own_has_the_same_groups(network, rule):
+    net = NETWORKS[network]()
+    optimizer = optimiser_wrapper(net, **RULES[rule]).optimizer
+    own = torch.optim.AdamW(parameter_groups(net, LR, DECAY, **RULES[rule]))
+    for one, other in zip(optimizer.param_groups, own.param_groups, strict=True):
+        params, others = one.pop("params"), other.pop("params")
+        assert [id(parameter) for parameter in params] == [id(parameter) for parameter in others]
+        assert one == other
 
 
 @pytest.mark.parametrize("share_positions", [True, False])

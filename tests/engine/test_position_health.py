@@ -17,10 +17,11 @@ from torch import nn
 
 from helpers.training import BACKBONE, training
 from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, position_limits
+from mmdcls.dcls.failure_signatures import Group
+from mmdcls.dcls.position_health import groups_of
 from mmdcls.dcls.statistics import element_figures, summary
 from mmdcls.engine import PositionHealth
-from mmdcls.engine.failure_signatures import SIGNATURES, Group
-from mmdcls.engine.position_health import groups_of
+from mmdcls.engine.position_health import SIGNATURES
 from mmdcls.models import DclsConvNeXt
 
 QUIET = dict.fromkeys(["most_at_border", "most_at_centre", "most_at_floor", "least_movement"])

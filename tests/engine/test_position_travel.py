@@ -15,7 +15,7 @@ from torch import Tensor
 
 from helpers.training import training
 from mmdcls.checkpoint.resuming import differences
-from mmdcls.dcls import ElementPositions
+from mmdcls.dcls import ElementPositions, parameter_groups, scheduled_rates
 from mmdcls.engine import DclsOptimWrapperConstructor, PositionTravel
 from mmdcls.engine.position_travel import BOUNDED
 from mmdcls.errors import InputError
@@ -108,6 +108,28 @@ BY_EPOCH = {
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_by_iteration(tmp_path, name):
     assert way(config(tmp_path, SCHEDULES[name]))["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+OWN = {
+    "constant": [1.0] * 300,
+    "exponential": [0.98**step for step in range(300)],
+    "cosine": scheduled_rates(
+        lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300, 1e-4), 300
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_loop_of_ones_own_has_the_same_rate(tmp_path, name):
+    cosine = [BY_ITERATION(type="CosineAnnealingLR", end=300, eta_min=1e-4)]
+    runner = Runner.from_cfg(config(tmp_path, SCHEDULES.get(name, cosine)))
+    runner.train()
+    own = parameter_groups(runner.model, LR, 0.05, position_travel=0.5, schedule=OWN[name])
+    of_positions = [
+        next(group for group in groups if group.get("group_name") == "positions_101x7")
+        for groups in (own, runner.optim_wrapper.param_groups)
+    ]
+    assert of_positions[0]["lr"] == pytest.approx(of_positions[1]["initial_lr"])
 
 
 @pytest.mark.parametrize("name", BY_EPOCH)

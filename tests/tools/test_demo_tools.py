@@ -14,7 +14,7 @@ from torch import nn
 
 from helpers.catalogue import CONFIGS, load
 from mmdcls.dcls import Dcls2d, ElementPositions
-from mmdcls.engine.drawing import dense_kernels, draw_positions, owners_of
+from mmdcls.dcls.drawing import dense_kernels, draw_positions, owners_of
 
 TOOLS = CONFIGS.parent / "tools"
 LEAVES = sorted((CONFIGS / "demo").glob("*.py"))

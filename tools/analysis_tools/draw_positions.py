@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from mmdcls.checkpoint.trained import load_trained
-from mmdcls.engine.drawing import draw_positions
+from mmdcls.dcls.drawing import draw_positions
 from mmdcls.running.failures import in_a_sentence
 
 

@@ -1,5 +1,6 @@
-"""Pictures of where elements have gone, and of dense kernels."""
+"""Pictures of where elements have gone, and of dense kernels; they need matplotlib."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor, nn
 
-from mmdcls.dcls import DclsNd, ElementPositions, position_limits
+from .elements import ElementPositions, position_owners
+from .layers import DclsNd
+from .positions import position_limits
+from .statistics import movement
 
 # Columns are chosen evenly from the first owner to the last where there are more.
 MOST_COLUMNS = 8
@@ -19,9 +23,14 @@ KERNELS = 3
 DPI = 110
 
 
-def draw_positions(model: nn.Module, path: Path) -> None:
-    """Write the picture; raises ValueError where the model has no two-dimensional positions."""
-    positions_figure(model).savefig(path, dpi=DPI)
+def draw_positions(
+    model: nn.Module, path: str | Path, start: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write the picture; raises ValueError where the model has no two-dimensional positions.
+
+    start: `start_positions` of the model before it was trained, to draw the way of every element.
+    """
+    positions_figure(model, start).savefig(path, dpi=DPI)
 
 
 def positions_image(model: nn.Module) -> np.ndarray:
@@ -33,11 +42,12 @@ def positions_image(model: nn.Module) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def positions_figure(model: nn.Module) -> Figure:
+def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None) -> Figure:
     """One column for each owner of positions: a stage whose blocks share them, or else a layer.
 
     On top, how many elements stand in each cell, over all channels; below, dense kernels.
     """
+    start = start or {}
     owners = owners_of(model)
     columns = [owners[i] for i in chosen(len(owners), MOST_COLUMNS)]
     size = (0.6 + 2.6 * len(columns), 2.75 * (1 + KERNELS))
@@ -45,7 +55,7 @@ def positions_figure(model: nn.Module) -> Figure:
     axes = figure.subplots(1 + KERNELS, len(columns), squeeze=False)
     for (name, owner), (top, *below) in zip(columns, axes.T, strict=True):
         counts = draw_density(top, owner)
-        top.set_title(f"{name}\n{moved(owner)}", fontsize=9)
+        top.set_title(f"{name}\n{mean_distance(owner, start.get(name))}", fontsize=9)
         bar = figure.colorbar(counts, ax=top, shrink=0.8, pad=0.02)
         bar.ax.tick_params(labelsize=6)
         layer, kernels = dense_kernels(owner)
@@ -53,6 +63,8 @@ def positions_figure(model: nn.Module) -> Figure:
             ax.set_axis_off()
         for ax, channel in zip(below, chosen(len(kernels), KERNELS), strict=False):
             draw_kernel(ax, layer, owner, kernels, channel)
+            if name in start:
+                draw_ways(ax, owner, start[name], channel)
             ax.set_title(f"kernel {channel} of its last layer", fontsize=8)
     for ax in axes[:, 0]:
         ax.set_ylabel("rows from the centre", fontsize=8)
@@ -61,7 +73,8 @@ def positions_figure(model: nn.Module) -> Figure:
     figure.supxlabel(
         "top: how many elements stand in each cell, over all channels\n"
         "below: dense kernels, red positive, blue negative;\n"
-        "each circle is an element, its size the weight",
+        "each circle is an element, its size the weight"
+        + ("\nand its line the way from where it started" if start else ""),
         fontsize=7,
     )
     return figure
@@ -69,11 +82,9 @@ def positions_figure(model: nn.Module) -> Figure:
 
 def owners_of(model: nn.Module) -> list[tuple[str, ElementPositions]]:
     owners = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, ElementPositions)
-        and module.positions is not None
-        and len(module.kernel_size) == 2
+        (name, owner)
+        for name, owner in position_owners(model).items()
+        if len(owner.kernel_size) == 2
     ]
     if not owners:
         raise ValueError(
@@ -93,9 +104,12 @@ def limits(owner: ElementPositions) -> tuple[float, float, float, float]:
     return left, left + width, top + height, top
 
 
-def moved(owner: ElementPositions) -> str:
-    distance = owner.positions.detach().norm(dim=0).mean().item()
-    return f"mean distance {distance:.1f} cells"
+def mean_distance(owner: ElementPositions, start: Tensor | None) -> str:
+    """From where the elements started, or else from the centre."""
+    if start is None:
+        return f"mean distance {owner.positions.detach().norm(dim=0).mean():.1f} cells"
+    moved = movement(owner.positions, start.to(owner.positions.device))
+    return f"moved by {moved.mean():.2f} cells"
 
 
 def draw_density(ax: Axes, owner: ElementPositions) -> AxesImage:
@@ -137,6 +151,13 @@ def draw_kernel(
     sizes = 3 + 15 * weights / (weights.max() or 1.0)
     ax.scatter(columns, rows, s=sizes, facecolors="none", edgecolors="black", linewidths=0.6)
     cells_as_ticks(ax, owner)
+
+
+def draw_ways(ax: Axes, owner: ElementPositions, start: Tensor, index: int) -> None:
+    """A line for each element of a kernel, from where it started to where it stands."""
+    ends = [array(positions.flatten(1, 2)[:, index]) for positions in (start, owner.positions)]
+    rows, columns = np.stack(ends, axis=1)
+    ax.plot(columns, rows, color="black", linewidth=0.6)
 
 
 def cells_as_ticks(ax: Axes, owner: ElementPositions) -> None:

@@ -1,0 +1,104 @@
+"""How the positions of a model fare in training: figures, and what is wrong with them."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from .elements import ElementPositions
+from .failure_signatures import LIMITS, failure_signatures, sentences
+from .statistics import element_figures, summary
+from .wrappers import unwrapped, without_wrappers
+
+SIGNATURES = failure_signatures(rule="parameter_groups", layers="layers")
+
+
+def start_positions(model: nn.Module) -> dict[str, Tensor]:
+    """Copies, on the CPU, of the positions of all owners, by name: of what moves, where it starts.
+
+    Kernels of a single cell are left out: there, nothing can move.
+    """
+    return {
+        name: owner.positions.detach().cpu().clone()
+        for owners in groups_of(model).values()
+        for name, owner in owners.items()
+    }
+
+
+def position_figures(model: nn.Module, start: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """The figures of `mmdcls.dcls.statistics` for each stage, or for each layer without one.
+
+    start: `start_positions` of the model before it was trained. Raises ValueError where it is of
+        another model.
+    """
+    return {
+        stage: summary([figures_of(name, owner, start) for name, owner in owners.items()])
+        for stage, owners in groups_of(model).items()
+    }
+
+
+def position_warnings(
+    model: nn.Module,
+    figures: Mapping[str, dict[str, float]],
+    limits: Mapping[str, float | None] | None = None,
+    is_early: bool = False,
+) -> dict[str, str]:
+    """Where learning positions fails, a sentence with what to change, by the limit it exceeds.
+
+    figures: `position_figures` of the model.
+    limits: others than most_at_border=0.5, most_at_centre=0.8 and most_at_floor=0.5, the largest
+        healthy share of elements at the border, of elements in the centre cell, and of widths at
+        their floor, and least_movement=0.05, the smallest healthy mean distance from the start in
+        cells; None turns a warning off.
+    is_early: positions may still be where they started; of the limits only most_at_border counts.
+    """
+    limits = limits or {}
+    if unknown := set(limits) - set(LIMITS):
+        raise ValueError(f"limits has {sorted(map(str, unknown))}; it takes {', '.join(LIMITS)}")
+    return sentences(SIGNATURES, groups_of(model), figures, LIMITS | dict(limits), is_early)
+
+
+def groups_of(model: nn.Module) -> dict[str, dict[str, ElementPositions]]:
+    """The owners of positions by stage: the outermost ElementPositions that they are part of.
+
+    Kernels of a single cell are left out: there, nothing can move.
+    """
+    groups: dict[str, dict[str, ElementPositions]] = {}
+    for name, module in unwrapped(model).named_modules():
+        if not isinstance(module, ElementPositions):
+            continue
+        name = without_wrappers(name)
+        # Parents come before what they contain; the model itself has no name.
+        stage = next((s for s in groups if not s or name.startswith(f"{s}.")), name)
+        owners = groups.setdefault(stage, {})
+        if module.positions is not None and max(module.kernel_size) > 1:
+            owners[name] = module
+    return {stage: owners for stage, owners in groups.items() if owners}
+
+
+def figures_of(
+    name: str, owner: ElementPositions, start: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    positions = owner.positions
+    if name not in start or start[name].shape != positions.shape:
+        raise ValueError(
+            f"start has no positions of {name or 'the model'} in shape {tuple(positions.shape)}: "
+            f"take start_positions(model) of this model, before it is trained"
+        )
+    first = start[name].to(positions.device)
+    return element_figures(positions, owner.sigma, first, owner.kernel_size, owner.interpolation)
+
+
+def figures_table(figures: Mapping[str, dict[str, float]]) -> str:
+    """`position_figures` as text, a row for each stage; lengths are in cells."""
+    columns = list(dict.fromkeys(name for values in figures.values() for name in values))
+    rows = [["", *columns]]
+    for stage, values in figures.items():
+        rows.append([stage, *(f"{values[c]:.3f}" if c in values else "-" for c in columns)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(aligned(row, widths) for row in rows)
+
+
+def aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(row, widths, strict=True)
+    cells = [f"{first[0]:{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)]
+    return "  ".join(cells).rstrip()

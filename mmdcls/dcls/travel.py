@@ -1,0 +1,87 @@
+"""The rate with which positions can travel a given way in a given training."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from .arguments import check_whole, is_number
+
+
+def travel_factor(
+    wanted: float, way: Callable[[float], float], schedule: str = "this schedule"
+) -> float:
+    """What to multiply an initial rate with, so that the rates of all steps sum up to a way.
+
+    way: from the factor to the sum. Schedules multiply the initial rate and add what does not
+        depend on it (a floor), so that it is a constant plus a multiple of the factor.
+    schedule: what the error calls it.
+
+    Raises ValueError where no factor gives the way that is wanted.
+    """
+    once, twice = way(1), way(2)
+    least = 2 * once - twice
+    factor = (wanted - least) / (once - least) if once > least else 0.0
+    if factor <= 0:
+        raise ValueError(
+            f"position_travel asks for a way of {wanted:.3g} cells, and the schedule makes it at "
+            f"least {least:.3g} whatever the rate: lower its eta_min, or ask for more"
+        )
+    if not math.isclose(way(factor), wanted, rel_tol=1e-6):
+        raise ValueError(
+            f"position_travel cannot tell how far positions travel with {schedule}: its rates do "
+            f"not follow the initial rate; take position_lr_mult"
+        )
+    return factor
+
+
+def travel_rate(
+    wanted: float, schedule: Sequence[float] | Callable[[float], Sequence[float]]
+) -> float:
+    """The initial rate with which a position can travel so many cells in the whole training.
+
+    schedule: as of `parameter_groups`. Raises ValueError where there is no such rate.
+    """
+    if callable(schedule):
+        return travel_factor(wanted, lambda lr: sum(schedule(lr)))
+    factors = list(schedule)
+    if not all(is_number(factor) and factor >= 0 for factor in factors) or not any(factors):
+        raise ValueError(
+            "schedule must be numbers of at least 0, not all of them 0, or a function from an "
+            "initial rate to the rates of all steps: what each step's rate is of the initial one"
+        )
+    return wanted / sum(factors)
+
+
+def scheduled_rates(
+    scheduler: Callable[[Optimizer], LRScheduler], steps: int
+) -> Callable[[float], list[float]]:
+    """From an initial rate to the rates of all steps, by a scheduler of torch that steps with each.
+
+    scheduler: makes it for an optimiser, as in
+        lambda optimizer: CosineAnnealingLR(optimizer, T_max=steps)
+
+    Raises ValueError for one that follows figures of the training.
+    """
+    check_whole("steps", steps, least=1)
+
+    def rates(lr: float) -> list[float]:
+        # Without a gradient it steps and moves nothing.
+        optimizer = Adam([nn.Parameter(torch.zeros(()))], lr)
+        schedule = scheduler(optimizer)
+        if isinstance(schedule, ReduceLROnPlateau):
+            raise ValueError(
+                "schedule must be known before training, and ReduceLROnPlateau follows its "
+                "figures: take another scheduler, or position_lr_mult"
+            )
+        found = []
+        for _ in range(steps):
+            found.append(float(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            schedule.step()
+        return found
+
+    return rates
