@@ -30,7 +30,16 @@ extras = dict(
     analysis=["seaborn"],
     # mmpretrain imports torchvision without declaring it.
     cls=["mmpretrain>=1.2", "torchvision"],
-    test=["pytest", "pytest-xdist", "hypothesis", "dcls==0.1.1", *DEPLOY],
+    # The last two are what examples/digits.py needs.
+    test=[
+        "pytest",
+        "pytest-xdist",
+        "hypothesis",
+        "dcls==0.1.1",
+        *DEPLOY,
+        "matplotlib",
+        "scikit-learn",
+    ],
     dev=["ruff"],
 )
 
