@@ -82,9 +82,7 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
 
 def owners_of(model: nn.Module) -> list[tuple[str, ElementPositions]]:
     owners = [
-        (name, owner)
-        for name, owner in position_owners(model).items()
-        if len(owner.kernel_size) == 2
+        (name, owner) for name, owner in position_owners(model).items() if len(owner.extents) == 2
     ]
     if not owners:
         raise ValueError(

@@ -183,6 +183,9 @@ class GroupRule:
             group["position_travel"] = travel
         if self.weight_decay is not None:
             group["weight_decay"] = self.weight_decay * decay
+        elif decay == 0:
+            # The optimiser's own default would decay what is never to be: AdamW has 0.01.
+            group["weight_decay"] = 0.0
         return group
 
     def _travel(self, owner: ElementPositions | None) -> float:

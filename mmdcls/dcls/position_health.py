@@ -85,7 +85,7 @@ def figures_of(
             f"take start_positions(model) of this model, before it is trained"
         )
     first = start[name].to(positions.device)
-    return element_figures(positions, owner.sigma, first, owner.kernel_size, owner.interpolation)
+    return element_figures(positions, owner.sigma, first, owner.extents, owner.interpolation)
 
 
 def figures_table(figures: Mapping[str, dict[str, float]]) -> str:

@@ -16,7 +16,7 @@ from matplotlib.image import imread
 
 import mmdcls.dcls
 import mmdcls.dcls.drawing
-from helpers.networks import several
+from helpers.small_networks import several
 
 ROOT = Path(mmdcls.__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "digits.py"

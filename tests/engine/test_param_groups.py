@@ -212,11 +212,14 @@ def test_torch_optimisers_and_wrappers_take_the_groups(optimizer, wrapper, steps
     assert "base_lr" in found.get_lr()
 
 
-def test_an_optimiser_without_weight_decay_takes_the_groups():
-    cfg = dict(optimizer=dict(type="Rprop", lr=LR))
+@pytest.mark.parametrize("optimizer", ["Rprop", "AdamW"])
+def test_an_optimiser_that_is_given_no_weight_decay_takes_the_groups(optimizer):
+    """Biases, norms and positions have none then either, whatever is the optimiser's default."""
+    cfg = dict(optimizer=dict(type=optimizer, lr=LR))
     rule = dict(type="mmdcls.DclsOptimWrapperConstructor", optim_wrapper_cfg=cfg)
     groups = OPTIM_WRAPPER_CONSTRUCTORS.build(rule)(model()).optimizer.param_groups
-    assert len(groups) == 3 and not any("weight_decay" in group for group in groups)
+    default = 0.01 if optimizer == "AdamW" else None
+    assert [group.get("weight_decay") for group in groups] == [default, 0.0, 0.0]
 
 
 def test_a_model_without_backbone_is_served_when_rates_do_not_decay():
