@@ -186,6 +186,7 @@ PIECES = {
             share_positions=FLAG,
             drop_path_rate=st.floats(0, 0.9),
             layer_scale_init_value=RATE,
+            use_grn=FLAG,
             out_indices=st.lists(st.integers(-1, 4), max_size=4),
             frozen_stages=st.integers(-2, 5),
             with_cp=FLAG,

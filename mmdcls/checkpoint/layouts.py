@@ -36,11 +36,36 @@ MMPRETRAIN: Renames = (
     (r"^(stages\.\d+\.\d+)\.pointwise_conv(\d)\.", r"\1.pwconv\2."),
 )
 TIMM: Renames = (
+    # Of TIMMBackbone, and of features_only.
+    (r"^timm_model\.", ""),
+    (r"^(stem|stages)_(\d)\.", r"\1.\2."),
     (r"^stem\.", r"downsample_layers.0."),
     (r"^stages\.(\d+)\.downsample\.", r"downsample_layers.\1."),
     (r"^stages\.(\d+)\.blocks\.(\d+)\.", r"stages.\1.\2."),
     (r"^(stages\.\d+\.\d+)\.conv_dw\.", r"\1.dwconv."),
     (r"^(stages\.\d+\.\d+)\.mlp\.fc(\d)\.", r"\1.pwconv\2."),
+    (r"\.mlp\.grn\.weight$", ".grn.gamma"),
+    (r"\.mlp\.grn\.bias$", ".grn.beta"),
+)
+HUGGING_FACE: Renames = (
+    (r"^convnext(v2)?\.", ""),
+    (r"^embeddings\.patch_embeddings\.", "downsample_layers.0.0."),
+    (r"^embeddings\.layernorm\.", "downsample_layers.0.1."),
+    (r"^encoder\.stages\.(\d)\.downsampling_layer\.", r"downsample_layers.\1."),
+    (r"^encoder\.stages\.(\d)\.layers\.(\d+)\.", r"stages.\1.\2."),
+    (r"^(stages\.\d\.\d+)\.layernorm\.", r"\1.norm."),
+    (r"\.layer_scale_parameter$", ".gamma"),
+    (r"\.grn\.weight$", ".grn.gamma"),
+    (r"\.grn\.bias$", ".grn.beta"),
+    # The output norms of a backbone.
+    *((rf"^hidden_states_norms\.stage{i + 1}\.", f"norm{i}.") for i in range(4)),
+)
+HUGGING_FACE_DINOV3: Renames = (
+    (r"^model\.", ""),
+    (r"^stages\.(\d)\.downsample_layers\.", r"downsample_layers.\1."),
+    (r"^stages\.(\d)\.layers\.(\d+)\.", r"stages.\1.\2."),
+    (r"^(stages\.\d\.\d+)\.layer_norm\.", r"\1.norm."),
+    *MMPRETRAIN,
 )
 TORCHVISION: Renames = (
     # Even entries of `features` are downsampling layers, odd ones are stages.
@@ -59,7 +84,17 @@ LAYOUTS = (
     Layout("published DCLS ConvNeXt", (r"^stages\.\d+\.\d+\.d\w+conv\.P$",), MMPRETRAIN),
     Layout("published DCLS layers", (r"\.P$",)),
     Layout("torchvision ConvNeXt", (r"^features\.0\.0\.", r"\.layer_scale$"), TORCHVISION),
-    Layout("timm ConvNeXt", (r"^stem\.0\.", r"\.conv_dw\."), TIMM),
+    Layout("timm ConvNeXt", (r"^(timm_model\.)?stem[._]0\.", r"\.conv_dw\."), TIMM),
+    Layout(
+        "Hugging Face ConvNeXt",
+        (r"^(convnext(v2)?\.)?embeddings\.patch_embeddings\.", r"\.layers\.0\.dwconv\."),
+        HUGGING_FACE,
+    ),
+    Layout(
+        "Hugging Face DINOv3 ConvNeXt",
+        (r"^(model\.)?stages\.0\.layers\.0\.depthwise_conv\.",),
+        HUGGING_FACE_DINOV3,
+    ),
     Layout("mmpretrain ConvNeXt", (r"^stages\.0\.0\.depthwise_conv\.",), MMPRETRAIN),
     Layout("original ConvNeXt", (r"^stages\.0\.0\.dwconv\.",)),
 )

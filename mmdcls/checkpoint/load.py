@@ -26,7 +26,9 @@ from .report import Report
 
 # Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
 OUTPUT_NORMS = re.compile(r"^norm\d\.")
-CLASSIFIER = re.compile(r"^(norm[0-3]?|head|fc|classifier)\.")
+CLASSIFIER = re.compile(
+    r"^(norm[0-3]?|norms\.3|norm_pre|layer_?norm|head|fc|classifier|projectors)\.|^mask_token$"
+)
 LEVEL = re.compile(r"^(stages|downsample_layers)\.([0-3])\.")
 # Of a whole model: what serves training only, and the count that mmengine's average keeps.
 TRAINING = re.compile(r"^(auxiliary_head\.|steps$)")
@@ -100,10 +102,15 @@ def weights_for(
 
 
 def refusal(source: str, found: Source, misfits: list[str]) -> InputError:
+    advice = (
+        "use it with the config it was trained with, or its backbone alone, by the backbone's "
+        "init_cfg"
+    )
+    if any(".grn." in name for name in found.backbone):
+        advice = "it is of a ConvNeXt V2, which has use_grn=True and layer_scale_init_value=0"
     return InputError(
         f"{source}, read as {found.layout.name}, does not fit the model in {len(misfits)} tensors "
-        f"({some_of(misfits)}); the file has {some_of(list(found.backbone))}; use it with the "
-        f"config it was trained with, or its backbone alone, by the backbone's init_cfg."
+        f"({some_of(misfits)}); the file has {some_of(list(found.backbone))}; {advice}."
     )
 
 
@@ -148,11 +155,11 @@ def in_our_axes(found: Source, backbone: nn.Module, reading: Reading) -> dict[st
 
 
 def in_shape(value: Tensor, wanted: Tensor | None) -> Tensor:
-    """A linear layer's weight that was stored as a 1x1 convolution's, and the like."""
-    if wanted is None or value.shape == wanted.shape or value.numel() != wanted.numel():
+    """A linear layer's weight that was stored as a 1x1 convolution's, a vector as (1, 1, 1, C)."""
+    if wanted is None:
         return value
-    extra = value.shape[wanted.dim() :]
-    fits = value.shape[: wanted.dim()] == wanted.shape and set(extra) == {1}
+    ones = (1,) * (value.dim() - wanted.dim())
+    fits = value.shape in ((*wanted.shape, *ones), (*ones, *wanted.shape))
     return value.reshape(wanted.shape) if fits else value
 
 

@@ -70,6 +70,8 @@ def plain_config(cfg: Config) -> Config:
     found = {key: value for key, value in cfg.to_dict().items() if key not in TRAINING}
     found["model"].pop(AUXILIARY, None)
     for path, node in list(nodes("model", found["model"])):
+        # All weights are in the checkpoint.
+        node.pop("init_cfg", None)
         for key, value in node.items():
             kind = value.get("type") if isinstance(value, dict) else None
             if not isinstance(kind, str) or not kind.startswith("mmdcls."):
@@ -99,11 +101,13 @@ def plain_convnext(backbone: dict) -> dict:
         raise NoPlainConfig(
             "the plain ConvNeXt is mmpretrain's, which is not installed; pip install .[cls]."
         )
-    kept = ("arch", "in_channels", "drop_path_rate", "layer_scale_init_value", "with_cp")
+    kept = ("arch", "in_channels", "drop_path_rate", "use_grn", "with_cp")
     return dict(
         type="mmpretrain.ConvNeXt",
         out_indices=list(backbone.get("out_indices", (0, 1, 2, 3))),
         gap_before_final_norm=False,
+        # mmpretrain compares it with 0, and ours may be None.
+        layer_scale_init_value=backbone.get("layer_scale_init_value", 1e-6) or 0.0,
         **{key: backbone[key] for key in kept if key in backbone},
     )
 

@@ -6,24 +6,15 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
-from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmdcls.checkpoint.load import refuse_foreign
 from mmdcls.dcls import Dcls2d, ElementPositions, Shares
 from mmdcls.dcls.arguments import LARGEST, check_flag, check_number, check_whole, is_whole, per_axis
-from mmdcls.registry import MODELS, check_type
+from mmdcls.registry import MODELS
 
-# ConvNeXt's own sizes.
-ARCHS = {
-    "tiny": dict(depths=(3, 3, 9, 3), channels=(96, 192, 384, 768)),
-    "small": dict(depths=(3, 3, 27, 3), channels=(96, 192, 384, 768)),
-    "base": dict(depths=(3, 3, 27, 3), channels=(128, 256, 512, 1024)),
-    "large": dict(depths=(3, 3, 27, 3), channels=(192, 384, 768, 1536)),
-    "xlarge": dict(depths=(3, 3, 27, 3), channels=(256, 512, 1024, 2048)),
-}
-STAGES = 4
+from .arguments import check_init_cfg, checked_indices, sizes_of
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -36,17 +27,43 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class ResponseNorm(nn.Module):
+    """Global response normalisation of ConvNeXt V2 (arXiv 2301.00808), of (N, H, W, C).
+
+    Each channel's Euclidean norm over its map, divided by the mean of all channels' norms, scales
+    the channel. With gamma and beta at zero, where they start, it changes nothing.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        norms = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+        response = norms / (norms.mean(-1, keepdim=True) + 1e-6)
+        return x + self.gamma * (x * response) + self.beta
+
+
 class Block(nn.Module):
-    """Depthwise DCLS, LayerNorm, two linear layers with GELU between, layer scale, drop path."""
+    """Depthwise DCLS, LayerNorm, two linear layers with GELU between, layer scale, drop path.
+
+    use_grn: global response normalisation after GELU.
+    """
 
     def __init__(
-        self, dwconv: Dcls2d, drop_path_rate: float, layer_scale_init_value: float
+        self,
+        dwconv: Dcls2d,
+        drop_path_rate: float,
+        layer_scale_init_value: float,
+        use_grn: bool = False,
     ) -> None:
         super().__init__()
         channels = dwconv.in_channels
         self.dwconv = dwconv
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
+        self.grn = ResponseNorm(4 * channels) if use_grn else nn.Identity()
         self.pwconv2 = nn.Linear(4 * channels, channels)
         gamma = torch.full((channels,), float(layer_scale_init_value))
         self.register_parameter("gamma", nn.Parameter(gamma) if layer_scale_init_value else None)
@@ -57,7 +74,7 @@ class Block(nn.Module):
         y = self.dwconv(x) if shares is None else self.dwconv(x, shares)
         # In channels_last both permutations are views.
         y = y.permute(0, 2, 3, 1)
-        y = self.pwconv2(F.gelu(self.pwconv1(self.norm(y))))
+        y = self.pwconv2(self.grn(F.gelu(self.pwconv1(self.norm(y)))))
         y = y if self.gamma is None else y * self.gamma
         return x + self.drop_path(y.permute(0, 3, 1, 2))
 
@@ -116,6 +133,7 @@ class DclsConvNeXt(BaseModule):
     frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages.
     with_cp: recompute activations in the backward pass, to save memory.
     initial_spread: where elements start, a row of `mmdcls.dcls.INITIAL_SPREADS`.
+    use_grn: global response normalisation, as in ConvNeXt V2, which has no layer scale.
 
     Returns a tuple of maps at strides 4, 8, 16, 32, contiguous in NCHW whatever runs inside:
     mmcv's roi_align on CPU reads other formats wrongly.
@@ -136,6 +154,7 @@ class DclsConvNeXt(BaseModule):
         frozen_stages: int = -1,
         with_cp: bool = False,
         initial_spread: str = "normal",
+        use_grn: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         check_init_cfg(init_cfg)
@@ -147,6 +166,7 @@ class DclsConvNeXt(BaseModule):
         # mmpretrain's configs write None where there is no layer scale.
         scale = 0.0 if layer_scale_init_value is None else layer_scale_init_value
         check_number("layer_scale_init_value", scale, "at least 0", lambda value: value >= 0)
+        check_flag("use_grn", use_grn)
         check_flag("share_positions", share_positions)
         check_flag("with_cp", with_cp)
         self.out_indices = checked_indices(out_indices)
@@ -176,7 +196,7 @@ class DclsConvNeXt(BaseModule):
                 initial_spread=initial_spread,
                 share_positions=share_positions,
             )
-            return Block(dwconv, rates.pop(0), scale)
+            return Block(dwconv, rates.pop(0), scale, use_grn)
 
         self.downsample_layers = nn.ModuleList()
         self.stages = nn.ModuleList()
@@ -259,38 +279,3 @@ def init_weight(module: nn.Module) -> None:
     if isinstance(module, (nn.Conv2d, nn.Linear, Dcls2d)):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
-
-
-def sizes_of(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(
-                f"arch={arch!r} is unknown; choose one of {', '.join(ARCHS)}, or give "
-                f"dict(depths=..., channels=...)"
-            )
-        arch = ARCHS[arch]
-    if not isinstance(arch, dict) or set(arch) != {"depths", "channels"}:
-        raise ValueError(f"arch={arch!r} must be a name or dict(depths=..., channels=...)")
-    depths = per_axis("arch.depths", arch["depths"], STAGES, least=1)
-    return depths, per_axis("arch.channels", arch["channels"], STAGES, least=1)
-
-
-def checked_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
-    is_many = isinstance(out_indices, Sequence) and not isinstance(out_indices, str)
-    indices = tuple(out_indices) if is_many else (out_indices,)
-    fit = all(is_whole(index) and 0 <= index < STAGES for index in indices)
-    if not indices or not fit or len(set(indices)) < len(indices):
-        raise ValueError(
-            f"out_indices={out_indices!r} must name one or more of the stages 0 to {STAGES - 1}, "
-            f"each once"
-        )
-    return tuple(sorted(indices))
-
-
-def check_init_cfg(init_cfg: object) -> None:
-    if init_cfg is None:
-        return
-    for config in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
-        if not isinstance(config, dict):
-            raise ValueError(f"init_cfg={init_cfg!r} must be None, or one or more dict(type=...)")
-        check_type("init_cfg.type", config.get("type"), WEIGHT_INITIALIZERS)

@@ -9,7 +9,7 @@ from helpers.published_convnext import SMALL, VERSIONS, assert_same_maps, ours, 
 from mmdcls.checkpoint import published as reader
 from mmdcls.checkpoint.conversion import in_published_layout
 from mmdcls.errors import InputError
-from mmdcls.models.convnext import ARCHS
+from mmdcls.models.arguments import ARCHS
 
 each_interpolation = pytest.mark.parametrize("interpolation", VERSIONS)
 # The released sizes; of the Gaussian, which the published code takes seconds to build, one block of

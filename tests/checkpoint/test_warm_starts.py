@@ -1,97 +1,18 @@
-"""Dense ConvNeXts under the names of four code bases start a DCLS backbone."""
-
-from collections.abc import Callable
-from pathlib import Path
+"""Dense ConvNeXts under the names of their code bases start a DCLS backbone."""
 
 import pytest
 import torch
 from torch import nn
 
-from helpers.published_convnext import (
-    SMALL,
-    PublishedBlock,
-    PublishedConvNeXt,
-    assert_same_maps,
-    dense,
-    ours,
-    saved,
-)
+from helpers.code_bases import CODE_BASES, WITH_V2
+from helpers.published_convnext import PublishedConvNeXt, assert_same_maps, dense, ours, saved
 from mmdcls.checkpoint.layouts import tensors_in
 from mmdcls.dcls import INTERPOLATIONS
 from mmdcls.errors import InputError
 
 WIDE = dict(kernel_size=17, kernel_count=49)
+V2 = dict(use_grn=True, layer_scale_init_value=0)
 
-
-def tree(**children: nn.Module) -> nn.Module:
-    module = nn.Module()
-    for name, child in children.items():
-        module.add_module(name, child)
-    return module
-
-
-def holding(module: nn.Module, name: str, values: torch.Tensor) -> nn.Module:
-    module.register_parameter(name, nn.Parameter(values))
-    return module
-
-
-def sequence(modules: list[nn.Module]) -> nn.Module:
-    return nn.Sequential(*modules)
-
-
-def as_mmpretrain(model: PublishedConvNeXt) -> dict:
-    def block(b: PublishedBlock) -> nn.Module:
-        parts = dict(norm=b.norm, pointwise_conv1=b.pwconv1, pointwise_conv2=b.pwconv2)
-        return holding(tree(depthwise_conv=b.dwconv, **parts), "gamma", b.gamma.detach())
-
-    stages = sequence([sequence([block(b) for b in stage]) for stage in model.stages])
-    backbone = tree(downsample_layers=model.downsample_layers, stages=stages, norm3=model.norm)
-    return dict(state_dict=tree(backbone=backbone, head=tree(fc=model.head)).state_dict(), meta={})
-
-
-def as_timm(model: PublishedConvNeXt) -> dict:
-    def block(b: PublishedBlock) -> nn.Module:
-        mlp = tree(fc1=b.pwconv1, fc2=b.pwconv2)
-        return holding(tree(conv_dw=b.dwconv, norm=b.norm, mlp=mlp), "gamma", b.gamma.detach())
-
-    stem, *others = model.downsample_layers
-    stages = [
-        tree(downsample=down, blocks=sequence([block(b) for b in stage]))
-        for down, stage in zip([nn.Identity(), *others], model.stages, strict=True)
-    ]
-    head = tree(norm=model.norm, fc=model.head)
-    return tree(stem=stem, stages=sequence(stages), head=head).state_dict()
-
-
-def as_timm_with_convolutions(model: PublishedConvNeXt) -> dict:
-    """Some of timm's models have 1x1 convolutions in place of linear layers."""
-    return {
-        name: value[..., None, None] if ".mlp.fc" in name and name.endswith("weight") else value
-        for name, value in as_timm(model).items()
-    }
-
-
-def as_torchvision(model: PublishedConvNeXt) -> dict:
-    def block(b: PublishedBlock) -> nn.Module:
-        quiet = nn.Identity()
-        parts = [b.dwconv, quiet, b.norm, b.pwconv1, quiet, b.pwconv2, quiet]
-        scale = b.gamma.detach()[:, None, None]
-        return holding(tree(block=sequence(parts)), "layer_scale", scale)
-
-    features = []
-    for down, stage in zip(model.downsample_layers, model.stages, strict=True):
-        features += [down, sequence([block(b) for b in stage])]
-    classifier = sequence([model.norm, nn.Flatten(), model.head])
-    return tree(features=sequence(features), classifier=classifier).state_dict()
-
-
-CODE_BASES: dict[str, Callable[[PublishedConvNeXt], dict]] = {
-    "original": lambda model: dict(model=model.state_dict()),
-    "mmpretrain": as_mmpretrain,
-    "timm": as_timm,
-    "timm, 1x1": as_timm_with_convolutions,
-    "torchvision": as_torchvision,
-}
 each_code_base = pytest.mark.parametrize("code_base", CODE_BASES)
 
 
@@ -107,11 +28,50 @@ def test_with_49_elements_maps_are_those_of_the_dense_model(code_base, tmp_path,
     assert f"({code_base.partition(',')[0]} ConvNeXt" in said[0]
 
 
+@pytest.mark.parametrize("code_base", WITH_V2)
+def test_maps_are_those_of_a_dense_convnext_v2(code_base, tmp_path):
+    theirs = dense(use_grn=True)
+    nn.init.ones_(theirs.norm.weight)
+    nn.init.zeros_(theirs.norm.bias)
+    assert_same_maps(ours(saved(CODE_BASES[code_base](theirs), tmp_path), **WIDE, **V2), theirs)
+
+
+@pytest.mark.parametrize("code_base", WITH_V2)
+@pytest.mark.parametrize(
+    "options", [{}, dict(use_grn=True), dict(layer_scale_init_value=0)], ids=str
+)
+def test_a_convnext_v2_in_a_backbone_of_another_build_is_refused(code_base, options, tmp_path):
+    file = saved(CODE_BASES[code_base](dense(use_grn=True)), tmp_path)
+    with pytest.raises(InputError, match="ConvNeXt V2, which has use_grn=True and layer_scale"):
+        ours(file, **WIDE, **options)
+
+
+def test_a_convnext_in_a_backbone_for_v2_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"stages\.0\.0\.grn\.gamma is not there"):
+        ours(saved(dense().state_dict(), tmp_path), **WIDE, **V2)
+
+
+def test_final_norms_heads_and_projectors_are_unused_and_said_so(tmp_path, said):
+    unused = {
+        "original": "norm, head",
+        "original, DINOv3": "norm, norms",
+        "original, EUPE": "norm, norms, projectors",
+        "timm, hnf": "head, norm_pre",
+        "Hugging Face, classifier": "layernorm, classifier",
+        "Hugging Face DINOv3": "layer_norm",
+    }
+    for code_base, parts in unused.items():
+        ours(saved(CODE_BASES[code_base](dense()), tmp_path), **WIDE)
+        assert "left at initialisation: norm0, norm1, norm2, norm3;" in said[-1]
+        found = said[-1].partition("unused: ")[2].partition(";")[0]
+        assert sorted(found.split(", ")) == sorted(parts.split(", "))
+
+
 @each_code_base
 def test_plain_load_state_dict_refuses_dense_weights(code_base):
     weights = tensors_in(CODE_BASES[code_base](dense()))
     weights = {name.removeprefix("backbone."): value for name, value in weights.items()}
-    heads = ("norm.", "head.", "classifier.")
+    heads = ("norm.", "head.", "classifier.", "decode_head.")
     for some in (weights, {k: v for k, v in weights.items() if not k.startswith(heads)}):
         with pytest.raises(InputError, match=r"ConvNeXt: .*mmdcls\.Pretrained"):
             ours().load_state_dict(some, strict=False)
@@ -162,10 +122,3 @@ def test_a_kernel_that_is_too_small_for_the_dense_one_is_refused(tmp_path):
     file = saved(dict(model=dense().state_dict()), tmp_path)
     with pytest.raises(InputError, match=r"stages\.0 .*kernel_size=\(5, 5\).*\(7, 7\)"):
         ours(file, kernel_size=5)
-
-
-def test_a_convnext_of_another_build_is_refused(tmp_path: Path):
-    state = dense().state_dict()
-    state["stages.0.0.grn.gamma"] = torch.zeros(1, 1, 1, 4 * SMALL["arch"]["channels"][0])
-    with pytest.raises(InputError, match=r"stages\.0\.0\.grn\.gamma has no place"):
-        ours(saved(dict(model=state), tmp_path), **WIDE)

@@ -42,11 +42,13 @@ def write_resnet(folder: Path, **conv_cfg) -> Files:
 
 
 def moved(files: Files, reach: float) -> Files:
-    """With all elements within this many cells of the centre."""
+    """All elements within this many cells of the centre; no response normalisation at its start."""
     trained = torch.load(files.checkpoint, weights_only=True)
     for name, value in trained["state_dict"].items():
         if name.endswith("positions"):
             value.uniform_(-reach, reach)
+        elif ".grn." in name:
+            value.uniform_(-1, 1)
     torch.save(trained, files.checkpoint)
     return files
 
@@ -99,10 +101,19 @@ def test_a_kernel_larger_than_the_plain_one_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kernel_size", [4, 17])
-def test_our_convnext_becomes_that_of_mmpretrain_where_7x7_suffices(kernel_size, tmp_path):
+@pytest.mark.parametrize(
+    "build",
+    [
+        dict(kernel_size=4),
+        dict(kernel_size=17),
+        dict(kernel_size=17, use_grn=True, layer_scale_init_value=None),
+    ],
+    ids=str,
+)
+def test_our_convnext_becomes_that_of_mmpretrain_where_7x7_suffices(build, tmp_path):
     skip_without("mmpretrain")
-    options = {"model.backbone.kernel_size": kernel_size, "model.test_cfg.mode": "whole"}
+    options = {f"model.backbone.{key}": value for key, value in build.items()}
+    options["model.test_cfg.mode"] = "whole"
     files = moved(write_untrained(SEGMENTOR, tmp_path, options), reach=1.9)
     command.main([*files, str(tmp_path / "out"), "--formats", "plain"])
     backbone = Config.fromfile(tmp_path / "out/config.py").model.backbone

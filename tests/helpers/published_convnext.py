@@ -24,18 +24,38 @@ class FirstNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
+class PublishedResponseNorm(nn.Module):
+    """ConvNeXt V2's, of (N, H, W, C), with its shapes."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1, 1, 1, channels))
+        self.beta = nn.Parameter(torch.zeros(1, 1, 1, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.square().sum((1, 2), keepdim=True).sqrt()
+        return self.gamma * x * size / (size.mean(3, keepdim=True) + 1e-6) + self.beta + x
+
+
 class PublishedBlock(nn.Module):
-    def __init__(self, dwconv: nn.Module, channels: int) -> None:
+    """With global response normalisation, V2's, it has no layer scale."""
+
+    def __init__(self, dwconv: nn.Module, channels: int, use_grn: bool = False) -> None:
         super().__init__()
         self.dwconv = dwconv
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.pwconv2 = nn.Linear(4 * channels, channels)
-        self.gamma = nn.Parameter(torch.ones(channels))
+        if use_grn:
+            self.grn, self.gamma = PublishedResponseNorm(4 * channels), None
+        else:
+            self.grn, self.gamma = None, nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
-        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
+        y = F.gelu(self.pwconv1(y))
+        y = self.pwconv2(y if self.grn is None else self.grn(y))
+        y = y if self.gamma is None else self.gamma * y
         return x + y.permute(0, 3, 1, 2)
 
 
@@ -51,6 +71,7 @@ class PublishedConvNeXt(nn.Module):
         version: str | None,
         shared: bool = True,
         dense_norms: bool = False,
+        use_grn: bool = False,
     ) -> None:
         super().__init__()
         self.downsample_layers, self.stages = nn.ModuleList(), nn.ModuleList()
@@ -69,7 +90,8 @@ class PublishedConvNeXt(nn.Module):
             ]
             if shared:
                 peers.share_positions(convs)
-            self.stages.append(nn.Sequential(*(PublishedBlock(conv, width) for conv in convs)))
+            blocks = [PublishedBlock(conv, width, use_grn) for conv in convs]
+            self.stages.append(nn.Sequential(*blocks))
             if dense_norms:
                 self.add_module(f"norm{index}", FirstNorm(width, eps=1e-6))
             previous = width
@@ -98,7 +120,7 @@ def randomised(model: nn.Module, reach: float) -> nn.Module:
             parameter.uniform_(-reach, reach)
         elif last == "SIG":
             parameter.uniform_(-0.8, 0.8)
-        elif last == "gamma":
+        elif last in ("gamma", "beta"):
             parameter.uniform_(0.1, 1.0)
         elif parameter.dim() == 1:
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -122,8 +144,11 @@ def published(
     return randomised(model, options["kernel_size"] // 2)
 
 
-def dense(arch: dict = SMALL["arch"]) -> PublishedConvNeXt:
-    return randomised(PublishedConvNeXt(**arch, kernel_size=7, kernel_count=0, version=None), 0)
+def dense(use_grn: bool = False) -> PublishedConvNeXt:
+    """The original ConvNeXt; with use_grn its V2."""
+    arch = SMALL["arch"]
+    options = dict(kernel_size=7, kernel_count=0, version=None, use_grn=use_grn)
+    return randomised(PublishedConvNeXt(**arch, **options), 0)
 
 
 def saved(content: object, folder: Path, name: str = "given.pth") -> str:

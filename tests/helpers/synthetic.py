@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.config import Config
 
 from helpers.catalogue import CONFIGS
-from mmdcls.models.convnext import ARCHS
+from mmdcls.models.arguments import ARCHS
 
 SPLITS = ("train", "val", "test")
 # The parts of a config that models and data are built from; the rest is what they were made of.

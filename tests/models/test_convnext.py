@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch.testing import assert_close
 
 from mmdcls.dcls import INTERPOLATIONS, ElementPositions
-from mmdcls.models.convnext import ARCHS
+from mmdcls.models.arguments import ARCHS
 
 SMALL = dict(
     arch=dict(depths=(2, 1, 3, 1), channels=(8, 12, 16, 20)), kernel_size=7, kernel_count=5
@@ -38,11 +38,15 @@ def test_every_kernel_size_keeps_the_size_of_the_maps(kernel_size):
     assert level.shape[2:] == (16, 12)
 
 
+@pytest.mark.parametrize("use_grn", [False, True])
 @pytest.mark.parametrize("share_positions", [True, False])
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-def test_every_parameter_gets_a_gradient(interpolation, share_positions):
+def test_every_parameter_gets_a_gradient(interpolation, share_positions, use_grn):
     backbone = build(
-        interpolation=interpolation, share_positions=share_positions, layer_scale_init_value=1.0
+        interpolation=interpolation,
+        share_positions=share_positions,
+        layer_scale_init_value=1.0,
+        use_grn=use_grn,
     )
     maps = backbone(torch.randn(2, 3, 64, 64))
     sum((level * torch.randn_like(level)).sum() for level in maps).backward()
@@ -114,6 +118,14 @@ def test_roi_align_reads_the_maps_as_they_are():
     # A fresh copy in plain order cannot be misread.
     copied = torch.tensor(level.tolist())
     assert_close(found, roi_align(copied, rois, (3, 3), 1.0, 0, "avg", True))
+
+
+def test_response_normalisation_changes_nothing_at_the_start():
+    without, with_it = (build(layer_scale_init_value=1.0, use_grn=use) for use in (False, True))
+    missing = with_it.load_state_dict(without.state_dict(), strict=False).missing_keys
+    assert all(".grn." in name for name in missing)
+    x = torch.randn(2, 3, 64, 96)
+    assert all(map(torch.equal, without(x), with_it(x)))
 
 
 def test_recomputing_activations_changes_no_number():
