@@ -67,15 +67,31 @@ def config_at(path: str, options: dict | None = None) -> Config:
     # A config is a program, and raises anything.
     except Exception as error:
         raise InputError(f"{path} is not a config ({reason_of(error)}); correct it.") from error
-    check_spelling(cfg, options or {})
+    options = with_checkpoint(cfg, options or {})
+    check_spelling(cfg, options)
     try:
-        cfg.merge_from_dict(options or {})
+        cfg.merge_from_dict(options)
     except (KeyError, TypeError) as error:
         raise InputError(no_place(cfg, options) or one_line(error)) from error
     if not isinstance(cfg.get("model"), dict):
         raise InputError(f"The config {path} has no model; give the config of a model.")
     check_scopes(cfg)
     return cfg
+
+
+def with_checkpoint(cfg: Config, options: dict) -> dict:
+    """The options, with what checkpoint_file=... means in them.
+
+    A config's own mentions of checkpoint_file are read before any option is there.
+    """
+    if "checkpoint_file" not in options or "checkpoint_file" not in cfg:
+        return options
+    given = options["checkpoint_file"]
+    meant = {}
+    for path, node in nodes("model", cfg.get("model")):
+        if node.get("checkpoint") == cfg.checkpoint_file:
+            meant |= {f"{path}.checkpoint": given} if given else {path: None}
+    return meant | options
 
 
 def check_spelling(cfg: Config, options: dict) -> None:

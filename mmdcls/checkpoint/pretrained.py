@@ -56,8 +56,21 @@ class Pretrained:
         for child in module.children():
             if isinstance(child, BaseModule) and not child.is_init:
                 child.init_weights()
-        content = read_checkpoint(self.checkpoint, self.sha256)
+        try:
+            content = read_checkpoint(self.checkpoint, self.sha256)
+        except InputError as error:
+            raise InputError(f"{error} {other_starts(module)}") from error
         report = load_into(module, content, self.checkpoint, self.reading)
         print_log(str(report), logger="current")
         if hasattr(module, "_params_init_info"):
             update_init_info(module, init_info=f"{NAME}: load from {self.checkpoint}")
+
+
+def other_starts(module: nn.Module) -> str:
+    """How to start from something else, for the end of a sentence."""
+    # A module does not know what a config calls it, but only whole models have a backbone.
+    where = "model.init_cfg" if hasattr(module, "backbone") else "model.backbone.init_cfg"
+    return (
+        f"To start from another file, offline as well, give --cfg-options {where}.checkpoint=FILE; "
+        f"from random weights, {where}=None."
+    )

@@ -66,7 +66,7 @@ def test_backbones_are_the_published_ones(method, size, arch, kernel_count, drop
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda path: path.name)
-def test_a_gaussian_leaf_differs_from_the_bilinear_one_by_its_kernel_only(method):
+def test_a_gaussian_leaf_differs_from_the_bilinear_one_by_its_kernel_and_start_only(method):
     (gaussian,) = method.glob("*-gaussian-k23_*.py")
     wide = load(gaussian)
     backbone = wide.model.backbone
@@ -74,6 +74,9 @@ def test_a_gaussian_leaf_differs_from_the_bilinear_one_by_its_kernel_only(method
     assert kernel == (23, 26, "gaussian")
     backbone.update(kernel_size=17, kernel_count=34, interpolation="bilinear")
     plain = load(method / gaussian.name.replace("-gaussian-k23", ""))
+    if "checkpoint_file" in plain:
+        start = plain.checkpoint_file
+        wide.checkpoint_file = backbone.init_cfg.checkpoint = start
     assert wide.to_dict() == plain.to_dict()
 
 

@@ -140,6 +140,8 @@ def thin_model(cfg: Config) -> dict:
     }
     # An untrained model is sure of nothing.
     options |= {key: 0.0 for key, _ in leaves("model", cfg.model) if key.endswith("score_thr")}
+    # The published weights are of the full width, and behind URLs.
+    options["model.backbone.init_cfg"] = None
     arch = cfg.model.backbone.arch
     if not isinstance(arch, str):
         return options

@@ -3,8 +3,10 @@ import re
 from functools import partial
 
 import pytest
+import torch
 
 from helpers.provocations import load_tool
+from helpers.published_convnext import saved
 from helpers.studied import write_config
 from mmdcls.study.records import read_records, write_record
 from mmdcls.study.run import run_cells
@@ -81,6 +83,16 @@ def test_what_cannot_be_swept_is_told(trained, tmp_path, more, given, words):
     with pytest.raises(SystemExit) as ended:
         sweep.main([config, "--sizes", "5", "--seeds", "2", *given])
     assert words in str(ended.value)
+
+
+@pytest.mark.parametrize("name", ["stages.0.0.dwconv.P", "stages.0.positions"])
+def test_a_start_from_trained_elements_is_refused(trained, name, tmp_path):
+    file = saved({name: torch.zeros(2, 4, 1, 4)}, tmp_path)
+    start = f"model['backbone']['init_cfg'] = dict(type='mmdcls.Pretrained', checkpoint={file!r})"
+    config = str(write_config(tmp_path / "noise.py", start))
+    with pytest.raises(SystemExit, match=r"kernels of one size.*model\.backbone\.init_cfg=None"):
+        sweep.main([config])
+    assert not trained
 
 
 def test_what_diverged_is_left_out_and_named(trained, tmp_path):

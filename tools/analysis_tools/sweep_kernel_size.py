@@ -23,6 +23,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
+from mmdcls.checkpoint.files import read_checkpoint
+from mmdcls.checkpoint.layouts import recognise, weights_in
 from mmdcls.config import add_options, config_at, nodes
 from mmdcls.errors import InputError
 from mmdcls.models import DclsConvNeXt
@@ -56,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     with in_a_sentence():
         cfg = config_at(str(parsed.config), parsed.cfg_options)
         backbones = backbones_of(cfg)
+        check_starts(backbones)
         cell = partial(cell_of, kept(cfg, folder), list(backbones))
         default = signature(DclsConvNeXt).parameters["kernel_count"].default
         counts = parsed.counts or [next(iter(backbones.values())).get("kernel_count", default)]
@@ -128,6 +131,25 @@ def backbones_of(cfg: Config) -> dict[str, dict]:
             "the config of a model that has one."
         )
     return found
+
+
+def check_starts(backbones: dict[str, dict]) -> None:
+    """Raise InputError where a backbone starts from elements, which were trained in one size."""
+    for path, node in backbones.items():
+        start = node.get("init_cfg")
+        if not isinstance(start, dict) or bare_name(start.get("type", "")) != "Pretrained":
+            continue
+        other = f"give --cfg-options {path}.init_cfg=None, or that of a dense ConvNeXt"
+        try:
+            content = read_checkpoint(start["checkpoint"], start.get("sha256"))
+            names = recognise(weights_in(content, start.get("key"))).backbone
+        except InputError as error:
+            raise InputError(f"{error} To sweep without it, {other}.") from error
+        if any(name.rpartition(".")[2] in ("positions", "P") for name in names):
+            raise InputError(
+                f"{path}.init_cfg: the elements of {start['checkpoint']} were trained in kernels "
+                f"of one size, which they would favour; {other}."
+            )
 
 
 def tell(records: list[Record], metric: str | None, folder: Path) -> None:
