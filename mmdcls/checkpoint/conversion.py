@@ -63,6 +63,8 @@ def in_published_layout(
     found = recognise(weights_in(content, reading.key if reading else None))
     if found.layout is not OURS:
         raise InputError(f"{source} is a {found.layout.name}: only our own files are turned back.")
+    if any(".grn." in name for name in found.backbone):
+        raise InputError(f"{source} has response normalisation, which the published code has not.")
     weights = to_published(by_layer(found.backbone), interpolation_of(model))
     if not found.others:
         return dict(model=weights)

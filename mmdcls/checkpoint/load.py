@@ -27,7 +27,7 @@ from .report import Report
 # Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
 OUTPUT_NORMS = re.compile(r"^norm\d\.")
 CLASSIFIER = re.compile(
-    r"^(norm[0-3]?|norms\.3|norm_pre|layer_?norm|head|fc|classifier|projectors)\.|^mask_token$"
+    r"^(norm[0-3]?|norms\.3|norm_pre|layer_?norm|head|fc|classifier|projectors)\."
 )
 LEVEL = re.compile(r"^(stages|downsample_layers)\.([0-3])\.")
 # Of a whole model: what serves training only, and the count that mmengine's average keeps.

@@ -50,6 +50,12 @@ def test_our_backbone_goes_back_into_the_published_layers(interpolation, shared)
     assert_same_maps(mine, theirs)
 
 
+def test_response_normalisation_does_not_go_into_the_published_layout():
+    mine = ours(use_grn=True)
+    with pytest.raises(InputError, match=r"ours\.pth has response normalisation"):
+        in_published_layout(dict(state_dict=mine.state_dict()), mine, "ours.pth")
+
+
 def test_shared_positions_also_fill_a_backbone_whose_blocks_have_their_own(tmp_path):
     theirs = published("gaussian")
     file = saved(dict(model=theirs.state_dict()), tmp_path)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.code_bases import CODE_BASES, WITH_V2
+from helpers.code_bases import CODE_BASES, WITH_OUTPUT_NORM, WITH_V2
 from helpers.published_convnext import PublishedConvNeXt, assert_same_maps, dense, ours, saved
 from mmdcls.checkpoint.layouts import tensors_in
 from mmdcls.dcls import INTERPOLATIONS
@@ -19,10 +19,7 @@ each_code_base = pytest.mark.parametrize("code_base", CODE_BASES)
 @each_code_base
 def test_with_49_elements_maps_are_those_of_the_dense_model(code_base, tmp_path, said):
     theirs = dense()
-    if code_base == "mmpretrain":
-        # The only one that names the classifier's norm as an output norm, which then is loaded.
-        nn.init.ones_(theirs.norm.weight)
-        nn.init.zeros_(theirs.norm.bias)
+    theirs.norm.reset_parameters()
     mine = ours(saved(CODE_BASES[code_base](theirs), tmp_path), **WIDE)
     assert_same_maps(mine, theirs)
     assert f"({code_base.partition(',')[0]} ConvNeXt" in said[0]
@@ -31,8 +28,7 @@ def test_with_49_elements_maps_are_those_of_the_dense_model(code_base, tmp_path,
 @pytest.mark.parametrize("code_base", WITH_V2)
 def test_maps_are_those_of_a_dense_convnext_v2(code_base, tmp_path):
     theirs = dense(use_grn=True)
-    nn.init.ones_(theirs.norm.weight)
-    nn.init.zeros_(theirs.norm.bias)
+    theirs.norm.reset_parameters()
     assert_same_maps(ours(saved(CODE_BASES[code_base](theirs), tmp_path), **WIDE, **V2), theirs)
 
 
@@ -49,6 +45,15 @@ def test_a_convnext_v2_in_a_backbone_of_another_build_is_refused(code_base, opti
 def test_a_convnext_in_a_backbone_for_v2_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"stages\.0\.0\.grn\.gamma is not there"):
         ours(saved(dense().state_dict(), tmp_path), **WIDE, **V2)
+
+
+@each_code_base
+def test_output_norms_are_loaded_where_a_file_has_them(code_base, tmp_path):
+    theirs = dense()
+    mine = ours(saved(CODE_BASES[code_base](theirs), tmp_path), **WIDE)
+    is_theirs = torch.equal(mine.norm3.weight, theirs.norm.weight)
+    assert is_theirs == (code_base in WITH_OUTPUT_NORM)
+    assert is_theirs or torch.equal(mine.norm3.weight, torch.ones(20))
 
 
 def test_final_norms_heads_and_projectors_are_unused_and_said_so(tmp_path, said):

@@ -118,6 +118,16 @@ def as_hugging_face(model: PublishedConvNeXt) -> dict:
     return tree(embeddings=embeddings, encoder=encoder, layernorm=model.norm).state_dict()
 
 
+def as_hugging_face_backbone(model: PublishedConvNeXt) -> dict:
+    """A ConvNextBackbone of the last stage, or a ConvNextV2Backbone."""
+    return {
+        name.replace("layernorm.", "hidden_states_norms.stage4.")
+        if name.startswith("layernorm.")
+        else name: value
+        for name, value in as_hugging_face(model).items()
+    }
+
+
 def as_hugging_face_classifier(model: PublishedConvNeXt) -> dict:
     """A ConvNextForImageClassification, or a ConvNextV2ForImageClassification."""
     prefix = "convnext" if model.stages[0][0].grn is None else "convnextv2"
@@ -159,15 +169,19 @@ CODE_BASES: dict[str, Callable[[PublishedConvNeXt], dict]] = {
     "timm, TIMMBackbone": as_timm_backbone,
     "torchvision": as_torchvision,
     "Hugging Face": as_hugging_face,
+    "Hugging Face, backbone": as_hugging_face_backbone,
     "Hugging Face, classifier": as_hugging_face_classifier,
     "Hugging Face DINOv3": as_hugging_face_dinov3,
     "Hugging Face DINOv3, encoder": as_hugging_face_dinov3_encoder,
 }
+# They name the last norm as an output norm, which then is loaded.
+WITH_OUTPUT_NORM = ("mmpretrain", "Hugging Face, backbone")
 WITH_V2 = (
     "original",
     "mmpretrain",
     "timm",
     "timm, features_only",
     "Hugging Face",
+    "Hugging Face, backbone",
     "Hugging Face, classifier",
 )
