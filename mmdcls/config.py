@@ -82,15 +82,22 @@ def config_at(path: str, options: dict | None = None) -> Config:
 def with_checkpoint(cfg: Config, options: dict) -> dict:
     """The options, with what checkpoint_file=... means in them.
 
-    A config's own mentions of checkpoint_file are read before any option is there.
+    A config's own mentions of checkpoint_file are read before any option is there. Raises
+    InputError where the model does not mention it.
     """
-    if "checkpoint_file" not in options or "checkpoint_file" not in cfg:
+    if "checkpoint_file" not in options:
         return options
-    given = options["checkpoint_file"]
+    given, named = options["checkpoint_file"], cfg.get("checkpoint_file")
     meant = {}
     for path, node in nodes("model", cfg.get("model")):
-        if node.get("checkpoint") == cfg.checkpoint_file:
+        if named and node.get("checkpoint") == named:
             meant |= {f"{path}.checkpoint": given} if given else {path: None}
+    if not meant:
+        raise InputError(
+            "--cfg-options checkpoint_file: the config's model does not start from it; give "
+            "model.backbone.init_cfg.type=mmdcls.Pretrained and "
+            "model.backbone.init_cfg.checkpoint=FILE."
+        )
     return meant | options
 
 

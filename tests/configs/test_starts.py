@@ -126,6 +126,31 @@ def test_one_option_starts_from_random_weights_and_tests_ask_for_no_file(option,
     trial.run("test", str(trial.work_dir / "iter_1.pth"))
 
 
+@pytest.mark.slow
+def test_a_run_is_resumed_without_the_file_it_started_from(tmp_path, offline):
+    trial = published_start(tmp_path)
+    option = "model.backbone.init_cfg=None"
+    trial.run("train", "--cfg-options", option)
+    assert option in trial.refusal("train", "--resume")
+    trial.cfg.experiment_name = trial.cfg.visualizer.name = "resumed"
+    longer = ["--cfg-options", option, "train_cfg.max_iters=2"]
+    trial.run("train", "--resume", *longer)
+    assert (trial.work_dir / "iter_2.pth").is_file()
+
+
+@pytest.mark.slow
+def test_checkpoint_file_that_nothing_starts_from_is_refused_with_what_works(tmp_path):
+    trial = new_trial("seg", tmp_path)
+    del trial.cfg.model.backbone.init_cfg
+    file = saved(dense_of(trial.cfg).state_dict(), tmp_path)
+    option = "model.backbone.init_cfg"
+    advised = [f"{option}.type=mmdcls.Pretrained", f"{option}.checkpoint="]
+    sentence = trial.refusal("train", "--cfg-options", f"checkpoint_file={file}")
+    expect(("does not start from it", *advised), sentence)
+    trial.run("train", "--cfg-options", advised[0], advised[1] + file)
+    assert f"{file} (original ConvNeXt): loaded" in log_of(trial)
+
+
 def log_of(trial: Trial) -> str:
     (log,) = trial.work_dir.glob("*/*.log")
     return log.read_text()
