@@ -18,8 +18,8 @@ from .widths import WIDTH_CURVES, anneal_width_, set_width_
 __all__ = [
     "INITIAL_SPREADS",
     "INTERPOLATIONS",
-    "Conversion",
     "WIDTH_CURVES",
+    "Conversion",
     "Dcls1d",
     "Dcls2d",
     "Dcls3d",
