@@ -50,6 +50,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    # Triton's bindings would report all that is not collected at the end as leaked.
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def layout() -> Iterator[None]:
     # The tests of the layer alone do not import it.

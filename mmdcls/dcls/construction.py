@@ -6,9 +6,11 @@ time of the convolution. Gradients of gradients are those of the formulas in ker
 
 import functools
 from collections.abc import Callable, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from .cache import is_traced_away, is_transformed
 from .eager import function_of, passes_by
@@ -120,6 +122,12 @@ def _(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
     return weight.new_empty(*weight.shape[:2], share_y.shape[-1], share_x.shape[-1])
 
 
+# Counted as the formula is: its one product of matrices and none of what is cell by cell.
+@register_flop_formula(torch.ops.mmdcls.kernel_from_shares)
+def _(weight: torch.Size, share_y: torch.Size, share_x: torch.Size, **_) -> int:
+    return 2 * prod(weight) * share_y[-1] * share_x[-1]
+
+
 def kernel_gradient(
     grad: Tensor, weight: Tensor, share_y: Tensor, share_x: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,6 +144,12 @@ fused_kernel_gradient = torch.library.custom_op(
 @fused_kernel_gradient.register_fake
 def _(grad: Tensor, weight: Tensor, share_y: Tensor, share_x: Tensor):
     return tuple(source.new_empty(source.shape) for source in (weight, share_y, share_x))
+
+
+@register_flop_formula(torch.ops.mmdcls.kernel_from_shares_gradient)
+def _(grad: torch.Size, weight: torch.Size, *_, **__) -> int:
+    # The gradients of the two matrices.
+    return 4 * prod(weight) * prod(grad[2:])
 
 
 def gradients_of_formula(

@@ -6,10 +6,12 @@ numbers, and every call takes the fastest for its sizes, as measured in crossove
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from ..cache import is_traced_away, is_transformed
 from ..eager import function_of, passes_by
@@ -107,6 +109,12 @@ def _(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding
     return F.conv2d(x, kernel.to(x.dtype), bias, stride, padding, groups=x.shape[1])
 
 
+# Without these, torch's FlopCounterMode passes the operators over.
+@register_flop_formula(torch.ops.mmdcls.depthwise_conv2d)
+def _(x: torch.Size, kernel: torch.Size, *_, out_shape: torch.Size, **__) -> int:
+    return 2 * prod(out_shape) * prod(kernel[2:])
+
+
 def kernel_gradient(
     grad: Tensor,
     x: Tensor,
@@ -139,6 +147,11 @@ def _(
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     return grad.new_empty(grad.shape[1], 1, *kernel_size, dtype=dtype or x.dtype)
+
+
+@register_flop_formula(torch.ops.mmdcls.depthwise_conv2d_kernel_gradient)
+def _(grad: torch.Size, x: torch.Size, kernel_size: list[int], *_, **__) -> int:
+    return 2 * prod(grad) * prod(kernel_size)
 
 
 def convolved(
