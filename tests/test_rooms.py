@@ -28,10 +28,11 @@ MAY_IMPORT = {
     "models": {*COMMON, "dcls", "checkpoint"},
     "engine": {*COMMON, "dcls"},
     "data": {*COMMON},
+    "analysis": {*COMMON, "dcls"},
     "deploy": {*COMMON, "dcls", "checkpoint", "data"},
     "running": {*COMMON, "dcls", "models", "engine", "checkpoint", "data"},
-    "study": {*COMMON, "dcls", "running"},
-    "commands": {*COMMON, "checkpoint", "data", "deploy", "installation", "running"},
+    "study": {*COMMON, "analysis", "dcls", "running"},
+    "commands": {*COMMON, "analysis", "checkpoint", "data", "deploy", "installation", "running"},
     # The package itself: loading checkpoints safely needs nothing but an import.
     "": {"checkpoint"},
 }

@@ -12,6 +12,7 @@ COMMANDS = {
     "convert": "turn a checkpoint into one of ours, or back",
     "doctor": "show what is installed, and how to mend what is broken",
     "deploy": "write a model that needs no mmdcls: torch.export, ONNX",
+    "flops": "count parameters and multiply-adds, part by part",
     "predict": "predict on images with a trained model, and draw what it finds",
 }
 

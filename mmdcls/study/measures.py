@@ -1,11 +1,10 @@
-"""What a network's kernels have become, and what it costs to run them."""
+"""What a network's kernels have become."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmdcls.dcls import merged, position_owners
 from mmdcls.dcls.statistics import HALF_A_CELL, in_float, neighbour_distance
@@ -72,14 +71,3 @@ def shapes_of_inputs(module: nn.Module) -> Iterator[list[torch.Size]]:
         yield shapes
     finally:
         handle.remove()
-
-
-@torch.no_grad()
-def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Of one input of this shape (channels, height, width), DCLS merged to plain convolutions."""
-    plain = merged(module).eval()
-    parameter = next(plain.parameters())
-    counter = FlopCounterMode(display=False)
-    with counter:
-        plain(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))
-    return counter.get_total_flops() // 2

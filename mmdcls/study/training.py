@@ -19,6 +19,7 @@ from mmengine.runner import Runner, set_random_seed
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from mmdcls.analysis.counting import multiply_adds
 from mmdcls.dcls import position_owners
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
@@ -26,7 +27,7 @@ from mmdcls.running.runner import build_runner
 from mmdcls.wrapping import unwrapped
 
 from .cells import Cell, base_config, config_of, key_of
-from .measures import kernel_figures, multiply_adds, shapes_of_inputs
+from .measures import kernel_figures, shapes_of_inputs
 from .records import Record
 from .surroundings import commit, device_name, versions
 

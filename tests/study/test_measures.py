@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from mmdcls.dcls import Dcls2d
-from mmdcls.study.measures import kernel_figures, multiply_adds, outside_share, shapes_of_inputs
+from mmdcls.study.measures import kernel_figures, outside_share, shapes_of_inputs
 
 
 def test_the_share_of_a_kernel_outside_its_middle_by_hand():
@@ -42,18 +42,6 @@ def test_figures_of_elements_by_hand():
 def test_a_network_without_elements_has_no_figures_of_them():
     assert set(kernel_figures(nn.Conv2d(1, 1, 9, padding=4))) == {"outside_7x7"}
     assert kernel_figures(nn.Linear(2, 2)) == {}
-
-
-def test_multiply_adds_by_hand():
-    net = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 8, 7, padding=3, groups=8))
-    assert multiply_adds(net, (3, 16, 16)) == 16 * 8 * 3 * 16 + 16 * 8 * 49
-
-
-def test_multiply_adds_of_dcls_are_those_of_the_kernel_that_its_elements_reach():
-    layer = Dcls2d(4, 4, 17, padding=8, groups=4, kernel_count=2)
-    with torch.no_grad():
-        layer.positions.fill_(0.25)
-    assert multiply_adds(layer, (4, 10, 10)) == 100 * 4 * 9
 
 
 def test_the_first_tensor_that_a_module_is_called_with():

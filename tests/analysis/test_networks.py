@@ -1,0 +1,156 @@
+"""The published tables of parameters and FLOPs, and models that count as they should."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from helpers.catalogue import CONFIGS, leaf_of, load
+from mmdcls.analysis.networks import Part, count, dense, size_of
+from mmdcls.commands import flops
+from mmdcls.errors import InputError
+
+ROW = re.compile(
+    r"^\| (?:DCLS-)?ConvNeXt-\w \| [^|]+ \|(?P<config>[^|]*?) \| "
+    r"(?P<parameters>[\d.]+) M \| (?P<flops>[\d.]+) G \|",
+    re.MULTILINE,
+)
+CONFIG = re.compile(r"\[config\]\(\./(.+?)\)")
+
+
+class Row(NamedTuple):
+    config: Path
+    is_dense: bool
+    parameters: str
+    flops: str
+
+
+def rows() -> list[Row]:
+    """Of the tables of all methods; a dense network's config is that of the DCLS row below it."""
+    found = []
+    for page in sorted(CONFIGS.glob("*/README.md")):
+        text = page.read_text()
+        for row in ROW.finditer(text):
+            config = page.parent / CONFIG.search(text, row.start("config"))[1]
+            found.append(Row(config, not row["config"], row["parameters"], row["flops"]))
+    return found
+
+
+ROWS = rows()
+
+
+def printed(number: float, like: str) -> str:
+    return f"{number:.{len(like.partition('.')[2])}f}"
+
+
+def whole(parts: dict[str, Part]) -> tuple[int, int, int]:
+    """Parameters, those of the merged network, and FLOPs as published."""
+    costs = [part.cost for part in parts.values()]
+    return (
+        sum(part.parameters for part in parts.values()),
+        sum(part.merged_parameters for part in parts.values()),
+        sum(cost.multiply_adds + cost.cell_by_cell for cost in costs),
+    )
+
+
+def test_there_are_published_figures_of_four_methods():
+    assert len(ROWS) == 6 + 6 + 6 + 1
+    assert sum(row.is_dense for row in ROWS) == 3 + 3 + 3 + 1
+
+
+@pytest.mark.parametrize(
+    "row", ROWS, ids=lambda row: f"{row.config.parent.name}-{row.parameters}-{row.flops}"
+)
+def test_a_published_model_has_the_published_figures_to_the_printed_digit(row):
+    cfg = load(row.config)
+    parts = count(dense(cfg) if row.is_dense else cfg, size_of(cfg))
+    learning, merged, counted = whole(parts)
+    assert printed((merged if row.is_dense else learning) / 1e6, row.parameters) == row.parameters
+    assert printed(counted / 1e9, row.flops) == row.flops
+
+
+def test_an_auxiliary_head_has_parameters_and_does_not_run():
+    cfg = load(leaf_of("demo", "mini_upernet"))
+    parts = count(cfg, (64, 64))
+    assert list(parts) == ["backbone", "decode_head", "auxiliary_head"]
+    assert [part.cost.has_run for part in parts.values()] == [True, True, False]
+    assert all(part.parameters for part in parts.values())
+
+
+DCLS = dict(type="mmdcls.Dcls2d", kernel_count=5, where_kernel_size=3, dcls_kernel_size=7)
+HEAD = dict(num_classes=3, in_channels=512, in_index=3, channels=8)
+STOCK = {
+    "mmdet": dict(
+        type="RetinaNet",
+        backbone=dict(type="ResNet", depth=18, conv_cfg=DCLS),
+        neck=dict(type="FPN", in_channels=[64, 128, 256, 512], out_channels=8, num_outs=5),
+        bbox_head=dict(
+            type="RetinaHead", num_classes=3, in_channels=8, feat_channels=8, stacked_convs=1
+        ),
+    ),
+    "mmseg": dict(
+        type="CascadeEncoderDecoder",
+        num_stages=2,
+        backbone=dict(type="ResNetV1c", depth=18, conv_cfg=DCLS),
+        decode_head=[
+            dict(type="FCNHead", num_convs=1, concat_input=False, **HEAD),
+            dict(type="OCRHead", ocr_channels=8, **HEAD),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("scope", STOCK)
+def test_stock_models_count_as_well_and_less_with_their_plain_convolutions(scope):
+    cfg = Config(dict(model=STOCK[scope], default_scope=scope))
+    init_default_scope(scope)
+    parts, plain = count(cfg, (64, 96)), count(dense(cfg), (64, 96))
+    assert all(part.cost.has_run and part.cost.multiply_adds for part in parts.values())
+    assert parts["backbone"].cost.multiply_adds > plain["backbone"].cost.multiply_adds
+    others = set(parts) - {"backbone"}
+    assert {name: parts[name] for name in others} == {name: plain[name] for name in others}
+
+
+def test_a_network_without_dcls_has_no_other():
+    assert dense(Config(dict(model=dict(type="mmdet.ResNet", depth=18)))) is None
+
+
+def test_twice_the_proposals_cost_twice_as_much():
+    cfg = load(leaf_of("demo", "cascade"))
+    heads = ("roi_head.bbox_head", "roi_head.mask_head")
+    costs = [count(cfg, (64, 64))[head].cost for head in heads]
+    cfg.model.test_cfg.rpn.max_per_img *= 2
+    cfg.model.test_cfg.rcnn.max_per_img *= 2
+    twice = [count(cfg, (64, 64))[head].cost for head in heads]
+    assert [cost.multiply_adds for cost in twice] == [2 * cost.multiply_adds for cost in costs]
+
+
+def test_the_command_prints_a_line_for_each_part(capsys):
+    flops.main([str(leaf_of("demo", "cascade")), "--shape", "64", "96"])
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert "height 64, width 96" in first and "proposals" in first and "masks" in first
+    named = [line.split()[0] for line in lines[1 : lines.index("")]]
+    parts = ["backbone", "neck", "rpn_head", "roi_head.bbox_head", "roi_head.mask_head"]
+    assert named == [*parts, "all"]
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "words"),
+    [
+        ({}, (0, 64), "--shape 0 64"),
+        ({}, (2, 2), "cannot be counted at 2 x 2"),
+        ({"model.type": "NoSuchModel"}, (64, 64), "cannot be built.*NoSuchModel"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(options, size, words):
+    cfg = load(leaf_of("demo", "mini_upernet"), options)
+    with pytest.raises(InputError, match=words):
+        count(cfg, size)
+
+
+def test_a_scope_without_tables_asks_for_a_shape():
+    with pytest.raises(InputError, match="--shape"):
+        size_of(Config(dict(default_scope="mmagic")))
