@@ -1,6 +1,7 @@
 """Names that other people's configs, programs and checkpoints have in them; they stay."""
 
 import argparse
+from importlib import import_module
 
 import pytest
 import torch
@@ -67,7 +68,12 @@ TOOL_FLAGS = {
     "train": {"--resume", "--amp", "--auto-scale-lr"},
     "test": {"checkpoint", "--tta", "--show-dir", "--out"},
 }
-COMMAND_NAMES = {"convert", "deploy", "doctor", "predict"}
+COMMAND_NAMES = {"convert", "deploy", "doctor", "flops", "predict"}
+# Of mmdcls.analysis: modules, and what programs import of them.
+ANALYSIS_NAMES = {
+    "counting": {"multiply_adds", "parameters"},
+    "receptive_field": {"area_table", "effective_receptive_field"},
+}
 PARAMETERS = {
     "stages.0.positions",
     "stages.0.0.dwconv.weight",
@@ -83,6 +89,11 @@ def test_what_configs_name():
 
 def test_what_programs_import():
     assert set(mmdcls.dcls.__all__) >= LAYER_NAMES
+
+
+@pytest.mark.parametrize("module", ANALYSIS_NAMES)
+def test_what_programs_import_of_the_analysis(module):
+    assert set(dir(import_module(f"mmdcls.analysis.{module}"))) >= ANALYSIS_NAMES[module]
 
 
 def test_commands():
