@@ -39,8 +39,8 @@ def effective_receptive_field(
     layer: name of the module whose map it is; without, the last of `backbone.stages`, before the
         norm that follows it, or all of a backbone that has no stages.
 
-    Raises ValueError where the map has no middle cell, for gradients that are not finite, for
-    images of several sizes, and for none.
+    Raises ValueError where the map has no middle cell, for a layer that is not there or does not
+    run, for gradients that are not finite, for images of several sizes, and for none.
     """
     plain = merged(backbone).eval().requires_grad_(False)
     maps: list[Tensor] = []
@@ -64,7 +64,12 @@ def effective_receptive_field(
 
 def observed(backbone: nn.Module, layer: str | None) -> nn.Module:
     if layer is not None:
-        return backbone.get_submodule(layer)
+        modules = dict(backbone.named_modules())
+        if layer not in modules:
+            raise ValueError(
+                f"layer={layer!r} is no module of the backbone; name one of its named_modules()"
+            )
+        return modules[layer]
     stages = getattr(backbone, "stages", None)
     return stages[-1] if isinstance(stages, (nn.ModuleList, nn.Sequential)) else backbone
 
@@ -74,6 +79,8 @@ def field_of(backbone: nn.Module, image: Tensor, maps: list[Tensor]) -> Tensor:
     x = image.detach()[None].requires_grad_()
     with torch.enable_grad():
         backbone(x)
+        if not maps:
+            raise ValueError("the layer does not run when the backbone does; name another")
         found = maps[-1][-1] if isinstance(maps[-1], (list, tuple)) else maps[-1]
         (gradient,) = torch.autograd.grad(middle_of(found).relu().sum(), x)
     return gradient[0].relu().sum(0)

@@ -99,6 +99,12 @@ def test_what_has_no_field_is_refused(name):
         effective_receptive_field(net, images)
 
 
+@pytest.mark.parametrize("layer", ["stages.7", "stages"])
+def test_a_layer_that_is_not_there_or_does_not_run_is_refused(layer):
+    with pytest.raises(ValueError, match="name"):
+        effective_receptive_field(small_backbone(), torch.randn(1, 3, SIDE, SIDE), layer)
+
+
 def test_a_gradient_that_is_not_finite_is_refused():
     conv = nn.Conv2d(1, 1, 3, padding=1)
     nn.init.constant_(conv.weight, math.inf)

@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     MMLogger.get_instance("erf", log_level="ERROR")
     with in_a_sentence():
         paths = list(images_in(parsed.images, parsed.out))
-        parsed.out.mkdir(parents=True, exist_ok=True)
         fields = {}
         for network in networks_of(parsed):
             shown = tqdm(paths, desc=network.name, unit="image")
             images = (prepared(path, network.model, parsed.side) for path in shown)
             backbone = getattr(network.model, "backbone", network.model)
             field = effective_receptive_field(backbone, images, parsed.layer)
+            parsed.out.mkdir(parents=True, exist_ok=True)
             np.save(parsed.out / f"{network.name.replace(' ', '_')}.npy", field.numpy())
             fields[network.name] = field
     table = table_of(fields)
@@ -110,19 +110,17 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def networks_of(parsed: argparse.Namespace) -> Iterator[Network]:
     cfg = read_config(parsed.config, parsed.cfg_options)
-    yield Network("at the start", at_the_start(cfg, parsed.seed))
+    yield Network("start", at_the_start(cfg, parsed.seed))
     if parsed.checkpoint:
         trained = load_trained(parsed.config, parsed.checkpoint, parsed.cfg_options)
         yield Network("trained", trained.model)
     if parsed.against:
-        yield Network(
-            "against, at the start", at_the_start(read_config(parsed.against), parsed.seed)
-        )
+        yield Network("against start", at_the_start(read_config(parsed.against), parsed.seed))
     elif plain := dense(cfg):
-        yield Network("dense, at the start", at_the_start(plain, parsed.seed, is_dense=True))
+        yield Network("dense start", at_the_start(plain, parsed.seed, is_dense=True))
     if parsed.against_checkpoint:
         trained = load_trained(parsed.against, parsed.against_checkpoint)
-        yield Network("against, trained", trained.model)
+        yield Network("against trained", trained.model)
 
 
 def at_the_start(cfg: Config, seed: int, is_dense: bool = False) -> nn.Module:
