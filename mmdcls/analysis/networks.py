@@ -62,8 +62,8 @@ def count(cfg: Config, size: tuple[int, int]) -> dict[str, Part]:
         except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{type(model).__name__} cannot be counted at {size[0]} x {size[1]} "
-                f"({one_line(error).partition('. ')[0]}); give another size, or count its parts in "
-                f"Python by mmdcls.analysis.counting.multiply_adds."
+                f"({one_line(error).partition('. ')[0]}); give a larger size where that is the "
+                f"reason, else count its parts in Python by mmdcls.analysis.counting."
             ) from error
     return {
         name: Part(parameters(learning[name]), parameters(parts[name]), costs[name])
@@ -125,6 +125,9 @@ def run_segmentor(model: nn.Module, image: Tensor) -> None:
 
 def run_two_stages(model: nn.Module, image: Tensor) -> None:
     """With regions in the place of what RoIAlign, of which meta tensors know nothing, cuts out."""
+    others = parts_of(model.roi_head).keys() - {"bbox_head", "mask_head"}
+    if others:
+        raise NotImplementedError(f"how its {', '.join(sorted(others))} runs is not known here")
     maps = model.extract_feat(image)
     if model.with_rpn:
         model.rpn_head(maps)

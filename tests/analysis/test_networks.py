@@ -1,6 +1,7 @@
 """The published tables of parameters and FLOPs, and models that count as they should."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +73,13 @@ def test_a_published_model_has_the_published_figures_to_the_printed_digit(row):
     assert printed(counted / 1e9, row.flops) == row.flops
 
 
+def test_mmdets_documentation_prints_as_much_for_retinanet():
+    """Its page on get_flops.py, from the time of mmcv 1: 239.32 GFLOPs for a ResNet-50 with FPN."""
+    folder = Path(find_spec("mmdet").origin).parent / ".mim" / "configs" / "retinanet"
+    cfg = load(folder / "retinanet_r50_fpn_1x_coco.py")
+    assert printed(whole(count(cfg, size_of(cfg)))[2] / 1e9, "239.32") == "239.32"
+
+
 def test_an_auxiliary_head_has_parameters_and_does_not_run():
     cfg = load(leaf_of("demo", "mini_upernet"))
     parts = count(cfg, (64, 64))
@@ -137,18 +145,22 @@ def test_the_command_prints_a_line_for_each_part(capsys):
     assert named == [*parts, "all"]
 
 
+SHARED = dict(type="mmdet.ResLayer", depth=50)
+
+
 @pytest.mark.parametrize(
     ("options", "size", "words"),
     [
         ({}, (0, 64), "--shape 0 64"),
+        ({}, (-64, 64), "--shape -64 64"),
         ({}, (2, 2), "cannot be counted at 2 x 2"),
         ({"model.type": "NoSuchModel"}, (64, 64), "cannot be built.*NoSuchModel"),
+        ({"model.roi_head.shared_head": SHARED}, (64, 64), "how its shared_head runs is not known"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(options, size, words):
-    cfg = load(leaf_of("demo", "mini_upernet"), options)
     with pytest.raises(InputError, match=words):
-        count(cfg, size)
+        count(load(leaf_of("mask_rcnn", "-t_"), options), size)
 
 
 def test_a_scope_without_tables_asks_for_a_shape():
