@@ -159,13 +159,18 @@ def run_heads(roi_head: nn.Module, kind: str, count: int, image: Tensor) -> None
 
 
 def dense(cfg: Config) -> Config | None:
-    """The config of the network without DCLS, None where there is none in it: of ConvNeXts that
-    with kernels of 7x7, of others that with the convolutions for which `conv_cfg` gives DCLS."""
+    """The config of the network without DCLS, None where there is none in it: of DclsConvNeXts that
+    with kernels of 7x7, of others that with the convolutions that `Converted` and `conv_cfg` found.
+    """
     cfg, found = copy.deepcopy(cfg), False
     for _, node in nodes("", cfg.model):
         kind, conv_cfg = node.get("type"), node.get("conv_cfg")
-        if kind is not None and bare_name(kind) == "DclsConvNeXt":
+        name = bare_name(kind) if kind is not None else ""
+        if name == "DclsConvNeXt":
             node.kernel_size, found = PLAIN_SIZE, True
+        elif name == "Converted":
+            node.type, found = node.pop("network"), True
+            node.pop("dcls")
         if conv_cfg and bare_name(conv_cfg.get("type", "")).startswith("Dcls"):
             node.conv_cfg, found = None, True
     return cfg if found else None

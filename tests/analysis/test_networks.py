@@ -90,31 +90,40 @@ def test_an_auxiliary_head_has_parameters_and_does_not_run():
 
 DCLS = dict(type="mmdcls.Dcls2d", kernel_count=5, where_kernel_size=3, dcls_kernel_size=7)
 HEAD = dict(num_classes=3, in_channels=512, in_index=3, channels=8)
+RETINANET = dict(
+    type="mmdet.RetinaNet",
+    neck=dict(type="mmdet.FPN", in_channels=[64, 128, 256, 512], out_channels=8, num_outs=5),
+    bbox_head=dict(
+        type="mmdet.RetinaHead", num_classes=3, in_channels=8, feat_channels=8, stacked_convs=1
+    ),
+)
 STOCK = {
-    "mmdet": dict(
-        type="RetinaNet",
-        backbone=dict(type="ResNet", depth=18, conv_cfg=DCLS),
-        neck=dict(type="FPN", in_channels=[64, 128, 256, 512], out_channels=8, num_outs=5),
-        bbox_head=dict(
-            type="RetinaHead", num_classes=3, in_channels=8, feat_channels=8, stacked_convs=1
+    "one stage": dict(RETINANET, backbone=dict(type="mmdet.ResNet", depth=18, conv_cfg=DCLS)),
+    "converted": dict(
+        RETINANET,
+        backbone=dict(
+            type="mmdcls.Converted",
+            network="mmdet.ResNet",
+            depth=18,
+            dcls=dict(where=r"layer\d\.\d\.conv1", kernel_size=7, kernel_count=5),
         ),
     ),
-    "mmseg": dict(
-        type="CascadeEncoderDecoder",
+    "cascade of heads": dict(
+        type="mmseg.CascadeEncoderDecoder",
         num_stages=2,
-        backbone=dict(type="ResNetV1c", depth=18, conv_cfg=DCLS),
+        backbone=dict(type="mmseg.ResNetV1c", depth=18, conv_cfg=DCLS),
         decode_head=[
-            dict(type="FCNHead", num_convs=1, concat_input=False, **HEAD),
-            dict(type="OCRHead", ocr_channels=8, **HEAD),
+            dict(type="mmseg.FCNHead", num_convs=1, concat_input=False, **HEAD),
+            dict(type="mmseg.OCRHead", ocr_channels=8, **HEAD),
         ],
     ),
 }
 
 
-@pytest.mark.parametrize("scope", STOCK)
-def test_stock_models_count_as_well_and_less_with_their_plain_convolutions(scope):
-    cfg = Config(dict(model=STOCK[scope], default_scope=scope))
-    init_default_scope(scope)
+@pytest.mark.parametrize("name", STOCK)
+def test_stock_models_count_as_well_and_less_with_their_plain_convolutions(name):
+    cfg = Config(dict(model=STOCK[name]))
+    init_default_scope(cfg.model.type.partition(".")[0])
     parts, plain = count(cfg, (64, 96)), count(dense(cfg), (64, 96))
     assert all(part.cost.has_run and part.cost.multiply_adds for part in parts.values())
     assert parts["backbone"].cost.multiply_adds > plain["backbone"].cost.multiply_adds
