@@ -26,6 +26,12 @@ def test_the_layer_example_runs():
     exec(example, {})
 
 
+def test_the_example_of_an_own_network_runs():
+    page = (CONFIGS.parent / "docs/your_own_network.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(example, {})
+
+
 @pytest.mark.parametrize("block", OWN_DATA, ids=lambda block: block.split("/")[1])
 def test_a_config_for_own_data_builds_model_and_data(tmp_path, block):
     assert len(block.splitlines()) <= 15

@@ -7,6 +7,8 @@ how many groups they can share positions, and how many elements cost what its de
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -157,6 +159,24 @@ def test_it_is_converted_without_a_value_and_has_the_groups_that_it_can(row):
         assert abs(count - row.neutral) <= 0.55
         growth = report.parameters_after / report.parameters_before
         assert growth == pytest.approx(1, abs=0.02)
+
+
+OPTIONS = tuple(product(("bilinear", "gaussian"), ("stage", "layer")))
+
+
+def test_the_page_tells_of_every_network_how_many_elements_are_neutral():
+    page = (Path(__file__).parents[2] / "docs/which_kernel.md").read_text()
+    lines = [line.strip("| \n").split(" | ") for line in page.splitlines()]
+    table = {name: cells for name, *cells in lines if name in NETWORKS}
+    assert set(table) == {name for name in NETWORKS if "maps" not in name}
+    for name, (size, number, *counts) in table.items():
+        row = NETWORKS[name]
+        assert (int(size), int(number)) == (row.kernel_size, row.convolutions)
+        for (interpolation, share), told in zip(OPTIONS, counts, strict=True):
+            rule = Rule(row.where, row.kernel_size, interpolation=interpolation, share=share)
+            _, report = convert(row.build().to("meta"), rule)
+            found = dict.fromkeys(replacement.kernel_count for replacement in report.replaced)
+            assert told == "/".join(map(str, found)), (name, interpolation, share)
 
 
 @pytest.mark.slow
