@@ -1,17 +1,19 @@
 """Turn a checkpoint in any known layout into one of ours, or ours into the published layout."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from mmdcls.dcls.groups import position_groups
 from mmdcls.errors import InputError
 
-from .elements import by_layer, interpolation_of
+from .elements import KINDS, by_layer, interpolation_of
 from .fitting import some_of
-from .layouts import BACKBONE, OURS, recognise, weights_in
+from .layouts import BACKBONE, OURS, backbone_of, naming_of, our_name, recognise, weights_in
 from .load import Reading, Report, is_of_classifier_or_training, weights_for
 from .published import to_published
 
@@ -58,18 +60,36 @@ def in_published_layout(
 ) -> dict[str, dict[str, Tensor]]:
     """Our checkpoint as the published code keeps it: a classifier's backbone, or a whole model.
 
-    Their blocks each store the positions, P and SIG, that they share.
+    Their layers each store the positions, P and SIG, that they share.
     """
     found = recognise(weights_in(content, reading.key if reading else None))
     if found.layout is not OURS:
         raise InputError(f"{source} is a {found.layout.name}: only our own files are turned back.")
     if any(".grn." in name for name in found.backbone):
         raise InputError(f"{source} has response normalisation, which the published code has not.")
-    weights = to_published(by_layer(found.backbone), interpolation_of(model))
+    weights = with_borrowed(by_layer(found.backbone), backbone_of(model))
+    for name, value in weights.items():
+        is_linear = found.naming.linear and re.search(found.naming.linear, name)
+        if is_linear and value.shape[2:] == (1, 1):
+            weights[name] = value.flatten(1)
+    weights = to_published(weights, interpolation_of(model))
     if not found.others:
-        return dict(model=weights)
+        # The key that the published files of this network have.
+        return {"model" if "ConvNeXt" in found.naming.name else "state_dict_ema": weights}
     backbone = {f"{BACKBONE}{name}": value for name, value in weights.items()}
     return dict(state_dict={**backbone, **found.others}, meta=meta_of(content))
+
+
+def with_borrowed(weights: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
+    """Weights by our names, with the positions that layers borrow from another given to each."""
+    result = dict(weights)
+    naming = naming_of(backbone.state_dict())
+    for group in position_groups(backbone):
+        for kind in KINDS:
+            value = weights.get(our_name(f"{group.name}.{kind}", naming))
+            if value is not None:
+                result |= {our_name(f"{layer}.{kind}", naming): value for layer in group.layers}
+    return result
 
 
 def write(content: dict, target: Path) -> None:

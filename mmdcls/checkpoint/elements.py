@@ -82,7 +82,8 @@ def take_positions(weights: dict[str, Tensor], group: PositionGroup) -> None:
         if different:
             raise InputError(
                 f"{group.name} shares {kind} among its blocks, and in the file those of "
-                f"{', '.join(different)} differ from those of {first}: set share_positions=False."
+                f"{', '.join(different)} differ from those of {first}: set share_positions=False, "
+                f"or share='layer' in a rule."
             )
         value = found[first]
         size = group.owner.extents

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from mmengine.runner import CheckpointLoader
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdcls.errors import InputError
-from mmdcls.wrapping import unwrapped
 
 NAMED = 3
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -72,31 +70,3 @@ def is_stranger(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bo
     backbone = {name: value for name, value in wanted.items() if name.startswith("backbone.")}
     part = backbone or wanted
     return 2 * len(misfits_of(given, part)) > len(part)
-
-
-def check_pretrained(model: nn.Module) -> None:
-    """Refuse files of `init_cfg=dict(type="Pretrained")` that leave most of a module as it was."""
-    for path, module in unwrapped(model).named_modules():
-        configs = getattr(module, "init_cfg", None) or []
-        for config in [configs] if isinstance(configs, dict) else configs:
-            if config.get("type") != "Pretrained":
-                continue
-            file, prefix = config["checkpoint"], config.get("prefix") or ""
-            if prefix and not prefix.endswith("."):
-                prefix += "."
-            whole = weights_of(CheckpointLoader.load_checkpoint(file, map_location="cpu"))
-            given = {
-                name.removeprefix(prefix): value
-                for name, value in whole.items()
-                if name.startswith(prefix)
-            }
-            wanted = module.state_dict()
-            if is_stranger(given, wanted):
-                where = f"model.{path}.init_cfg" if path else "model.init_cfg"
-                raise refusal(
-                    f"The checkpoint {file} of {where}, read with prefix={prefix!r},",
-                    given or whole,
-                    wanted,
-                    "give the checkpoint of such a model, and as prefix what precedes these names "
-                    "in the file, or use mmdcls.Pretrained, which knows other layouts",
-                )

@@ -1,12 +1,14 @@
-"""The layouts of ConvNeXt's weights that are known, and our names for theirs."""
+"""The layouts of weights that are known, and our names for theirs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdcls.errors import InputError
+
+from .renames import FASTVIT, HOLDERS, METAFORMER, METAFORMER_LINEAR, Renames
 
 # What holds the weights in a file that holds more; averaged ones come first. A Runner that averages
 # stores the average as state_dict already.
@@ -15,20 +17,23 @@ BACKBONE = "backbone."
 # Of DistributedDataParallel, of torch.compile, and of trainers that hold a model.
 WRAPPERS = ("module.", "_orig_mod.", "model.")
 
-Renames = tuple[tuple[str, str], ...]
-
 
 @dataclass(frozen=True)
 class Layout:
     """One row of the table.
 
     marks: patterns, each of which some tensor's name must have.
-    renames: pattern and replacement, applied in this order, that give our names.
+    renames: pattern and replacement, applied in this order, that give the names by which weights
+        are compared: those of `DclsConvNeXt`, or of the code that published another network.
+    linear: pattern of weights, by these names, that are linear layers' in the published code.
+    is_loose: whether the published code itself passes over what a file has too much.
     """
 
     name: str
     marks: tuple[str, ...]
     renames: Renames = ()
+    linear: str | None = None
+    is_loose: bool = False
 
 
 MMPRETRAIN: Renames = (
@@ -36,9 +41,6 @@ MMPRETRAIN: Renames = (
     (r"^(stages\.\d+\.\d+)\.pointwise_conv(\d)\.", r"\1.pwconv\2."),
 )
 TIMM: Renames = (
-    # Of TIMMBackbone, and of features_only.
-    (r"^timm_model\.", ""),
-    (r"^(stem|stages)_(\d)\.", r"\1.\2."),
     (r"^stem\.", r"downsample_layers.0."),
     (r"^stages\.(\d+)\.downsample\.", r"downsample_layers.\1."),
     (r"^stages\.(\d+)\.blocks\.(\d+)\.", r"stages.\1.\2."),
@@ -78,13 +80,14 @@ TORCHVISION: Renames = (
     ),
 )
 OURS = Layout("mmdcls", (r"\.positions$",))
+PUBLISHED = Layout("published DCLS layers", (r"\.P$",))
 # The first row whose marks are all there is the file's.
 LAYOUTS = (
     OURS,
     Layout("published DCLS ConvNeXt", (r"^stages\.\d+\.\d+\.d\w+conv\.P$",), MMPRETRAIN),
-    Layout("published DCLS layers", (r"\.P$",)),
+    PUBLISHED,
     Layout("torchvision ConvNeXt", (r"^features\.0\.0\.", r"\.layer_scale$"), TORCHVISION),
-    Layout("timm ConvNeXt", (r"^(timm_model\.)?stem[._]0\.", r"\.conv_dw\."), TIMM),
+    Layout("timm ConvNeXt", (r"^stem\.0\.", r"\.conv_dw\."), TIMM),
     Layout(
         "Hugging Face ConvNeXt",
         (r"^(convnext(v2)?\.)?embeddings\.patch_embeddings\.", r"\.layers\.0\.dwconv\."),
@@ -97,6 +100,20 @@ LAYOUTS = (
     ),
     Layout("mmpretrain ConvNeXt", (r"^stages\.0\.0\.depthwise_conv\.",), MMPRETRAIN),
     Layout("original ConvNeXt", (r"^stages\.0\.0\.dwconv\.",)),
+    Layout(
+        "timm MetaFormer",
+        (r"^stem\.conv\.", r"^stages\.0\.blocks\.0\.token_mixer\.pwconv1\."),
+        METAFORMER,
+        METAFORMER_LINEAR,
+    ),
+    Layout(
+        "original CAFormer",
+        (r"^downsample_layers\.0\.post_norm\.", r"^stages\.2\.0\.token_mixer\.qkv\."),
+        is_loose=True,
+    ),
+    Layout("original MetaFormer", (r"^downsample_layers\.0\.post_norm\.",)),
+    Layout("timm FastViT", (r"^stem\.", r"^stages\.0\.blocks\.0\.mlp\.conv\.conv\."), FASTVIT),
+    Layout("original FastViT", (r"^patch_embed\.", r"^network\.0\.0\.convffn\.")),
 )
 PLAIN = Layout("names as in the model", ())
 
@@ -105,10 +122,12 @@ PLAIN = Layout("names as in the model", ())
 class Source:
     """A checkpoint's weights, the backbone's by our names.
 
+    naming: whose names they had, where the layout tells only how elements are stored.
     others: tensors of a whole model outside its backbone.
     """
 
     layout: Layout
+    naming: Layout
     backbone: dict[str, Tensor]
     others: dict[str, Tensor]
 
@@ -153,23 +172,44 @@ def all_begin(tensors: Mapping[str, Tensor], prefix: str) -> bool:
     return all(name.startswith(prefix) for name in tensors)
 
 
+def backbone_of(model: nn.Module) -> nn.Module:
+    """Of a whole model its backbone; else the model itself."""
+    is_whole = any(name.startswith(BACKBONE) for name in model.state_dict())
+    return model.backbone if is_whole else model
+
+
 def recognise(weights: Mapping[str, Tensor]) -> Source:
     is_whole = any(name.startswith(BACKBONE) for name in weights)
     prefix = BACKBONE if is_whole else ""
     others = {k: v for k, v in weights.items() if not k.startswith(prefix)}
     backbone = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-    layout = layout_of(backbone)
-    return Source(layout, {renamed(k, layout): v for k, v in backbone.items()}, others)
+    naming = naming_of(backbone)
+    ours = {our_name(name, naming): value for name, value in backbone.items()}
+    return Source(layout_of(backbone), naming, ours, others)
 
 
-def layout_of(names: Mapping[str, Tensor]) -> Layout:
-    for layout in LAYOUTS:
+def layout_of(names: Iterable[str]) -> Layout:
+    return first_of(LAYOUTS, names)
+
+
+def naming_of(names: Iterable[str]) -> Layout:
+    """The layout that explains the names of a file, or a model, with whatever kind of elements."""
+    return first_of([layout for layout in LAYOUTS if layout not in (OURS, PUBLISHED)], names)
+
+
+def first_of(layouts: Iterable[Layout], names: Iterable[str]) -> Layout:
+    names = [renamed(name, HOLDERS) for name in names]
+    for layout in layouts:
         if all(any(re.search(mark, name) for name in names) for mark in layout.marks):
             return layout
     return PLAIN
 
 
-def renamed(name: str, layout: Layout) -> str:
-    for pattern, replacement in layout.renames:
+def our_name(name: str, naming: Layout) -> str:
+    return renamed(renamed(name, HOLDERS), naming.renames)
+
+
+def renamed(name: str, renames: Renames) -> str:
+    for pattern, replacement in renames:
         name = re.sub(pattern, replacement, name)
     return name

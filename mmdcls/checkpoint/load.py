@@ -1,22 +1,25 @@
 """A checkpoint in any known layout -> the weights of a model, all of them or an error."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from mmdcls.errors import InputError
 
-from .elements import adapt, interpolation_of, moved_positions
+from .elements import adapt, by_layer, interpolation_of, moved_positions
 from .fitting import check_values, misfits_of, some_of
 from .layouts import (
     BACKBONE,
     OURS,
     PLAIN,
     Source,
+    backbone_of,
     key_of,
     layout_of,
+    naming_of,
+    our_name,
     recognise,
     tensors_in,
     weights_in,
@@ -27,9 +30,12 @@ from .report import Report
 # Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
 OUTPUT_NORMS = re.compile(r"^norm\d\.")
 CLASSIFIER = re.compile(
-    r"^(norm[0-3]?|norms\.3|norm_pre|layer_?norm|head|fc|classifier|projectors)\."
+    r"^(norm[0-3]?|norms\.3|norm_pre|layer_?norm|head|fc|classifier|projectors|conv_exp)\."
 )
-LEVEL = re.compile(r"^(stages|downsample_layers)\.([0-3])\.")
+# Of networks of four stages; FastViT counts what stands between them as well.
+LEVEL = re.compile(
+    r"^(?:(?:stages|downsample_layers)\.(?=[0-3])|network\.(?=[0-7])|layer(?=[1-4]))(\d)\."
+)
 # Of a whole model: what serves training only, and the count that mmengine's average keeps.
 TRAINING = re.compile(r"^(auxiliary_head\.|steps$)")
 
@@ -72,9 +78,9 @@ def weights_for(
     check_values(source, {**found.backbone, **found.others})
     wanted = module.state_dict()
     is_whole = any(name.startswith(BACKBONE) for name in wanted)
-    backbone = module.backbone if is_whole else module
+    backbone = backbone_of(module)
     try:
-        given = in_our_axes(found, backbone, reading)
+        given = in_names_of(backbone, in_our_axes(found, backbone, reading))
         weights, errors = adapt(given, backbone)
     except InputError as error:
         raise InputError(f"{source} ({found.layout.name}): {error}") from error
@@ -86,11 +92,13 @@ def weights_for(
     has_heads = is_whole and any(name in wanted for name in found.others)
     misfits, left = split_missing(weights, wanted, is_whole, has_heads)
     unused = [name for name in weights if name not in wanted]
+    built = own_names(backbone)
     strange = [
         name
         for name in unused
-        if not is_spare(name.removeprefix(BACKBONE), wanted)
+        if not is_spare(name.removeprefix(BACKBONE), built)
         and not (name in found.others and not has_heads)
+        and not found.naming.is_loose
     ]
     if misfits or strange:
         raise refusal(source, found, [*misfits.values(), *(f"{n} has no place" for n in strange)])
@@ -154,12 +162,35 @@ def in_our_axes(found: Source, backbone: nn.Module, reading: Reading) -> dict[st
     return from_published(found.backbone, order)
 
 
+def own_names(backbone: nn.Module) -> dict[str, str]:
+    """The names of a model's state, by those that weights are compared by."""
+    names = list(backbone.state_dict())
+    naming = naming_of(names)
+    return {our_name(name, naming): name for name in names}
+
+
+def in_names_of(backbone: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names of a model; those that it has no place for keep theirs."""
+    names = own_names(backbone)
+    result = {}
+    for name, value in by_layer(weights).items():
+        owner, _, kind = name.rpartition(".")
+        # Positions that a layer borrows are not in the model's state, but its weight is.
+        layer = names.get(f"{owner}.weight", "").rpartition(".")[0]
+        result[names.get(name) or (f"{layer}.{kind}" if layer else name)] = value
+    return result
+
+
 def in_shape(value: Tensor, wanted: Tensor | None) -> Tensor:
-    """A linear layer's weight that was stored as a 1x1 convolution's, a vector as (1, 1, 1, C)."""
+    """A linear layer's weight that was stored as a 1x1 convolution's, a vector as (1, 1, 1, C).
+
+    Or the reverse.
+    """
     if wanted is None:
         return value
-    ones = (1,) * (value.dim() - wanted.dim())
-    fits = value.shape in ((*wanted.shape, *ones), (*ones, *wanted.shape))
+    shorter, longer = sorted((value.shape, wanted.shape), key=len)
+    ones = (1,) * (len(longer) - len(shorter))
+    fits = longer in ((*shorter, *ones), (*ones, *shorter))
     return value.reshape(wanted.shape) if fits else value
 
 
@@ -184,11 +215,13 @@ def is_of_classifier_or_training(name: str) -> bool:
     return bool(CLASSIFIER.search(name.removeprefix(BACKBONE)) or TRAINING.search(name))
 
 
-def is_spare(name: str, wanted: Mapping[str, Tensor]) -> bool:
-    """Whether a tensor that the model lacks belongs to a head, or to a stage that is not built."""
+def is_spare(name: str, built: Iterable[str]) -> bool:
+    """Whether a tensor that the model lacks belongs to a head, or to a stage that is not built.
+
+    built: what the model has, by the names that weights are compared by.
+    """
     if is_of_classifier_or_training(name):
         return True
     level = LEVEL.search(name)
-    matches = (LEVEL.search(other.removeprefix(BACKBONE)) for other in wanted)
-    built = [int(match[2]) for match in matches if match]
-    return bool(level and built) and int(level[2]) > max(built)
+    levels = [int(match[1]) for match in map(LEVEL.search, built) if match]
+    return bool(level and levels) and int(level[1]) > max(levels)

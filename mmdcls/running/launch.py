@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmdcls.checkpoint.fitting import check_pretrained
+from mmdcls.checkpoint.initial_files import check_pretrained
 from mmdcls.config import add_options, read_config
 from mmdcls.data.checks import findings_of
 from mmdcls.data.findings import Run, refuse

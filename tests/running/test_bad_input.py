@@ -42,7 +42,7 @@ from helpers.provocations import (
     wider,
     written,
 )
-from mmdcls.checkpoint.fitting import check_pretrained
+from mmdcls.checkpoint.initial_files import check_pretrained
 from mmdcls.data.labels import check_labels
 from mmdcls.errors import InputError
 from mmdcls.running import launch
