@@ -8,6 +8,7 @@ import torch
 from mmengine.runner import Runner
 
 import mmdcls.dcls
+import mmdcls.timm
 from helpers.provocations import load_tool
 from helpers.training import training
 from mmdcls.commands import COMMANDS
@@ -63,6 +64,16 @@ LAYER_NAMES = {
     "set_width_",
     "start_positions",
 }
+TIMM_NAMES = {
+    "dcls_caformer_s18",
+    "dcls_convformer_s18",
+    "dcls_convnext_base",
+    "dcls_convnext_small",
+    "dcls_convnext_tiny",
+    "dcls_convnext_tiny_gaussian",
+    "dcls_fastvit_sa24",
+    "dcls_fastvit_sa36",
+}
 SHARED_FLAGS = {"config", "--work-dir", "--cfg-options", "--launcher", "--local_rank"}
 TOOL_FLAGS = {
     "train": {"--resume", "--amp", "--auto-scale-lr"},
@@ -94,6 +105,10 @@ def test_what_programs_import():
 @pytest.mark.parametrize("module", ANALYSIS_NAMES)
 def test_what_programs_import_of_the_analysis(module):
     assert set(dir(import_module(f"mmdcls.analysis.{module}"))) >= ANALYSIS_NAMES[module]
+
+
+def test_what_timm_creates():
+    assert set(mmdcls.timm.__all__) >= TIMM_NAMES
 
 
 def test_commands():

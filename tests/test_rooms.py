@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "wrapping": set(),
     "checkpoint": {*COMMON, "dcls"},
     "models": {*COMMON, "dcls", "checkpoint"},
+    "timm": {"dcls", "checkpoint"},
     "engine": {*COMMON, "dcls"},
     "data": {*COMMON},
     "analysis": {*COMMON, "dcls"},

@@ -43,6 +43,8 @@ MMPRETRAIN: Renames = (
 TIMM: Renames = (
     (r"^stem\.", r"downsample_layers.0."),
     (r"^stages\.(\d+)\.downsample\.", r"downsample_layers.\1."),
+    (r"^head\.norm\.", "norm."),
+    (r"^head\.fc\.", "head."),
     (r"^stages\.(\d+)\.blocks\.(\d+)\.", r"stages.\1.\2."),
     (r"^(stages\.\d+\.\d+)\.conv_dw\.", r"\1.dwconv."),
     (r"^(stages\.\d+\.\d+)\.mlp\.fc(\d)\.", r"\1.pwconv\2."),

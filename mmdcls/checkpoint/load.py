@@ -109,6 +109,16 @@ def weights_for(
     return loaded, Report(source, layout, len(loaded), tuple(left), tuple(unused), errors, moved)
 
 
+def by_names_of(
+    module: nn.Module, weights: Mapping[str, Tensor], reading: Reading | None = None
+) -> dict[str, Tensor]:
+    """Weights in any known layout by the names of a model's state, with what does not fit there."""
+    wanted = module.state_dict()
+    given = in_our_axes(recognise(weights), module, reading or Reading())
+    found, _ = adapt(in_names_of(module, given), module)
+    return {name: in_shape(value, wanted.get(name)) for name, value in found.items()}
+
+
 def refusal(source: str, found: Source, misfits: list[str]) -> InputError:
     advice = (
         "use it with the config it was trained with, or its backbone alone, by the backbone's "
