@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 import mmdcls.timm
+from helpers.catalogue import skip_without
 from helpers.published_convnext import PublishedConvNeXt, published, saved
 from helpers.published_networks import NETWORKS, file_of
 from helpers.published_networks import published as published_network
@@ -80,6 +81,7 @@ def by_checkpoint_path(file: str) -> Callable[[Tensor], list[Tensor]]:
 
 def in_mm(scope: str) -> Callable[[str], nn.Module]:
     def build(file: str) -> nn.Module:
+        skip_without(scope)
         backbone = MODELS.build(
             dict(
                 type=f"{scope}.TIMMBackbone",
@@ -128,7 +130,8 @@ def test_a_published_fastvit_gives_the_published_maps(tmp_path):
 
 @pytest.mark.parametrize("name", ["dcls_convnext_tiny", "dcls_fastvit_sa24"])
 def test_an_encoder_of_segmentation_models_trains(name):
-    smp = pytest.importorskip("segmentation_models_pytorch")
+    skip_without("segmentation_models_pytorch")
+    smp = importlib.import_module("segmentation_models_pytorch")
     sizes = THIN if "convnext" in name else THIN_FASTVIT
     model = smp.Unet(f"tu-{name}", encoder_weights=None, classes=3, **sizes)
     y = model(torch.randn(2, 3, 64, 64))

@@ -1,5 +1,6 @@
 """A checkpoint in any known layout -> the weights of a model, all of them or an error."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from .layouts import (
 from .published import axis_order_of, check_interpolation, from_published, is_published
 from .report import Report
 
+logger = logging.getLogger(__name__)
 # Of a backbone: its output norms, which a classifier lacks; and a classifier's own head.
 OUTPUT_NORMS = re.compile(r"^norm\d\.")
 CLASSIFIER = re.compile(
@@ -112,11 +114,19 @@ def weights_for(
 def by_names_of(
     module: nn.Module, weights: Mapping[str, Tensor], reading: Reading | None = None
 ) -> dict[str, Tensor]:
-    """Weights in any known layout by the names of a model's state, with what does not fit there."""
+    """Weights in any known layout by the names of a model's state, with what does not fit there.
+
+    Of a network whose authors pass over what its files have too much, that is logged and left out.
+    """
     wanted = module.state_dict()
-    given = in_our_axes(recognise(weights), module, reading or Reading())
-    found, _ = adapt(in_names_of(module, given), module)
-    return {name: in_shape(value, wanted.get(name)) for name, value in found.items()}
+    found = recognise(weights)
+    given = in_our_axes(found, module, reading or Reading())
+    taken, _ = adapt(in_names_of(module, given), module)
+    unused = [name for name in taken if name not in wanted]
+    if unused and found.naming.is_loose:
+        logger.warning("%s: unused are %s", found.layout.name, ", ".join(unused))
+        taken = {name: value for name, value in taken.items() if name in wanted}
+    return {name: in_shape(value, wanted.get(name)) for name, value in taken.items()}
 
 
 def refusal(source: str, found: Source, misfits: list[str]) -> InputError:

@@ -8,9 +8,10 @@ from mmengine.registry import MODELS
 from timm.models import FastVit, FeatureListNet, MetaFormer
 from torch import nn
 
+from helpers.catalogue import skip_without
 from helpers.published_networks import NETWORKS, file_of, ours, published
 from mmdcls.checkpoint.conversion import in_published_layout
-from mmdcls.checkpoint.load import Reading, load_into
+from mmdcls.checkpoint.load import Reading, by_names_of, load_into
 from mmdcls.dcls import convert
 from mmdcls.errors import InputError
 
@@ -100,6 +101,7 @@ def test_a_network_of_fewer_stages_takes_what_it_has():
 
 @pytest.mark.parametrize("scope", ["mmseg", "mmdet", "mmpretrain"])
 def test_a_resnet_of_mm_takes_it_as_well(scope):
+    skip_without(scope)
     network = NETWORKS["resnet"]
     theirs = published(network)
     size = dict(depth=50, stem_channels=64, base_channels=4, out_indices=(0, 1, 2, 3))
@@ -128,11 +130,13 @@ def test_a_bilinear_file_does_not_say_its_axis_order():
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_what_has_no_place_is_refused_but_in_the_one_that_its_authors_loaded_so(network):
+def test_what_has_no_place_is_refused_but_in_the_one_that_its_authors_loaded_so(network, caplog):
     file = file_of(published(network)) | {"stages.9.extra.weight": torch.zeros(1)}
     mine = ours(network)
     if network is NETWORKS["caformer"]:
         assert load(mine, file).unused == ("stages.9.extra.weight",)
+        assert set(by_names_of(mine, file)) == set(mine.state_dict())
+        assert "stages.9.extra.weight" in caplog.text
         return
     with pytest.raises(InputError, match="stages.9.extra.weight has no place"):
         load(mine, file, network.axis_order)
