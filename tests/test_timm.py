@@ -4,6 +4,7 @@ import importlib
 import runpy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 
 import mmdcls.timm
 from helpers.catalogue import skip_without
-from helpers.published_convnext import PublishedConvNeXt, published, saved
+from helpers.published_convnext import PublishedConvNeXt, published, randomised, saved
 from helpers.published_networks import NETWORKS, file_of
 from helpers.published_networks import published as published_network
 from helpers.without import run_without
 from mmdcls.checkpoint.conversion import in_published_layout
-from mmdcls.dcls import DclsNd, position_owners
+from mmdcls.dcls import DclsNd, convert, position_owners
 
 ROOT = Path(__file__).resolve().parents[1]
 # How many DCLS layers and sets of positions the published rule gives, and how many parameters.
@@ -126,6 +127,17 @@ def test_a_published_fastvit_gives_the_published_maps(tmp_path):
     wanted = model.forward_intermediates(image, intermediates_only=True)
     for given, level in zip(mine.eval()(image), wanted, strict=True):
         torch.testing.assert_close(given, level, rtol=1e-5, atol=1e-5 * level.std().item())
+
+
+def test_dense_weights_start_it_as_they_start_a_converted_network(tmp_path):
+    dense = randomised(timm.create_model("convnext_tiny", **THIN), 0)
+    file = saved(dict(model=dense.state_dict()), tmp_path)
+    overlay = dict(file=file, num_classes=10)
+    mine = thin(pretrained=True, pretrained_cfg_overlay=overlay)
+    _, rule = mmdcls.timm.NETWORKS["dcls_convnext_tiny"]
+    converted, _ = convert(dense, replace(rule, start="dense"))
+    for name, value in converted.state_dict().items():
+        torch.testing.assert_close(mine.state_dict()[name], value, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", ["dcls_convnext_tiny", "dcls_fastvit_sa24"])

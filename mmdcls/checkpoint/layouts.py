@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from mmdcls.errors import InputError
 
-from .renames import FASTVIT, HOLDERS, METAFORMER, METAFORMER_LINEAR, Renames
+from .renames import (
+    FASTVIT,
+    FASTVIT_WITHOUT_ENCODING,
+    HOLDERS,
+    METAFORMER,
+    METAFORMER_LINEAR,
+    Renames,
+)
 
 # What holds the weights in a file that holds more; averaged ones come first. A Runner that averages
 # stores the average as state_dict already.
@@ -82,6 +89,7 @@ TORCHVISION: Renames = (
     ),
 )
 OURS = Layout("mmdcls", (r"\.positions$",))
+TIMM_FASTVIT = r"^stages\.0\.blocks\.0\.mlp\.conv\.conv\."
 PUBLISHED = Layout("published DCLS layers", (r"\.P$",))
 # The first row whose marks are all there is the file's.
 LAYOUTS = (
@@ -114,7 +122,8 @@ LAYOUTS = (
         is_loose=True,
     ),
     Layout("original MetaFormer", (r"^downsample_layers\.0\.post_norm\.",)),
-    Layout("timm FastViT", (r"^stem\.", r"^stages\.0\.blocks\.0\.mlp\.conv\.conv\."), FASTVIT),
+    Layout("timm FastViT", (TIMM_FASTVIT, r"^stages\.3\.pos_emb\.pos_enc\."), FASTVIT),
+    Layout("timm FastViT without encoding", (TIMM_FASTVIT,), FASTVIT_WITHOUT_ENCODING),
     Layout("original FastViT", (r"^patch_embed\.", r"^network\.0\.0\.convffn\.")),
 )
 PLAIN = Layout("names as in the model", ())

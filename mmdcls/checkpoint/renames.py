@@ -19,24 +19,33 @@ METAFORMER: Renames = (
 )
 # Weights that are convolutions of 1x1 in timm and linear layers there.
 METAFORMER_LINEAR = r"\.(pwconv|fc)\d\.weight$"
-# FastViT with a position encoding before its last stage, SA and MA: the code of arXiv 2303.14189.
-FASTVIT: Renames = (
-    (r"^stem\.", "patch_embed."),
-    (r"^final_conv\.", "conv_exp."),
-    (r"^head\.fc\.", "head."),
-    (r"^stages\.3\.pos_emb\.pos_enc\.", "network.6.pe."),
-    # Between stages stands what makes maps smaller.
-    *(
-        (rf"^stages\.{stage}\.blocks\.", f"network.{index}.")
-        for stage, index in enumerate((0, 2, 4, 7))
-    ),
-    *((rf"^stages\.{stage}\.downsample\.", f"network.{2 * stage - 1}.") for stage in range(1, 4)),
-    (r"\.se\.fc1\.", ".se.reduce."),
-    (r"\.se\.fc2\.", ".se.expand."),
-    (r"\.mlp\.", ".convffn."),
-    (r"\.large_conv\.", ".lkb_origin."),
-    (r"\.conv_kxk\.", ".rbr_conv."),
-    (r"\.conv_scale\.", ".rbr_scale."),
-    (r"\.identity\.", ".rbr_skip."),
-    (r"\.(layer_scale(_\d)?)\.gamma$", r".\1"),
-)
+
+
+def of_fastvit(last: int) -> Renames:
+    """FastViT: the code of arXiv 2303.14189, which numbers stages and what stands between them.
+
+    last: number of the last stage.
+    """
+    return (
+        (r"^stem\.", "patch_embed."),
+        (r"^final_conv\.", "conv_exp."),
+        (r"^head\.fc\.", "head."),
+        (r"^stages\.3\.pos_emb\.pos_enc\.", "network.6.pe."),
+        *(
+            (rf"^stages\.{stage}\.blocks\.", f"network.{number}.")
+            for stage, number in enumerate((0, 2, 4, last))
+        ),
+        *((rf"^stages\.{stage}\.downsample\.", f"network.{2 * stage - 1}.") for stage in (1, 2, 3)),
+        (r"\.se\.fc1\.", ".se.reduce."),
+        (r"\.se\.fc2\.", ".se.expand."),
+        (r"\.mlp\.", ".convffn."),
+        (r"\.large_conv\.", ".lkb_origin."),
+        (r"\.conv_kxk\.", ".rbr_conv."),
+        (r"\.conv_scale\.", ".rbr_scale."),
+        (r"\.identity\.", ".rbr_skip."),
+        (r"\.(layer_scale(_\d)?)\.gamma$", r".\1"),
+    )
+
+
+# SA and MA have a position encoding before their last stage; T and S have none.
+FASTVIT, FASTVIT_WITHOUT_ENCODING = of_fastvit(last=7), of_fastvit(last=6)

@@ -1,6 +1,7 @@
 """Published ResNet, ConvFormer, CAFormer and FastViT, in timm's and in mm's networks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from timm.models import FastVit, FeatureListNet, MetaFormer
 from torch import nn
 
 from helpers.catalogue import skip_without
-from helpers.published_networks import NETWORKS, file_of, ours, published
+from helpers.published_networks import NETWORKS, fastvit_t, file_of, ours, published
 from mmdcls.checkpoint.conversion import in_published_layout
 from mmdcls.checkpoint.load import Reading, by_names_of, load_into
 from mmdcls.dcls import convert
@@ -17,6 +18,7 @@ from mmdcls.errors import InputError
 
 each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 RENAMED = {name: network for name, network in NETWORKS.items() if network.filter}
+RENAMED["fastvit without encoding"] = replace(NETWORKS["fastvit"], build=fastvit_t)
 
 
 def load(module: nn.Module, state: dict, axis_order: str | None = None):
@@ -89,6 +91,20 @@ def test_feature_maps_are_theirs_and_what_only_a_classifier_has_is_unused(networ
     assert report.left == ()
     assert {name.partition(".")[0] for name in report.unused} <= {"norm", "head", "conv_exp"}
     assert_same(mine, features_of(theirs), torch.randn(network.image))
+
+
+class Whole(nn.Module):
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.decode_head = backbone, nn.Linear(2, 2)
+
+
+def test_the_backbone_of_a_whole_model_takes_it_and_its_head_is_left():
+    theirs = published(NETWORKS["fastvit"])
+    mine = features_of(ours(NETWORKS["fastvit"]))
+    report = load(Whole(Holder(mine)), file_of(theirs))
+    assert report.left == ("decode_head.weight", "decode_head.bias")
+    assert_same(mine, features_of(theirs), torch.randn(1, 3, 64, 64))
 
 
 def test_a_network_of_fewer_stages_takes_what_it_has():

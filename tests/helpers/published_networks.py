@@ -28,13 +28,16 @@ def caformer() -> nn.Module:
 
 
 def fastvit_sa() -> nn.Module:
-    encoding = partial(fastvit.RepConditionalPosEnc, spatial_shape=(7, 7))
+    return fastvit_t(partial(fastvit.RepConditionalPosEnc, spatial_shape=(7, 7)))
+
+
+def fastvit_t(encoding: Callable | None = None) -> nn.Module:
     return fastvit.FastVit(
         layers=(2, 1, 2, 1),
         embed_dims=(8, 16, 32, 64),
         mlp_ratios=(2, 2, 2, 2),
         pos_embs=(None, None, None, encoding),
-        token_mixers=("repmixer", "repmixer", "repmixer", "attention"),
+        token_mixers=("repmixer", "repmixer", "repmixer", "attention" if encoding else "repmixer"),
         num_classes=5,
     )
 
