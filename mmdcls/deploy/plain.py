@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from mmdcls.checkpoint.trained import AUXILIARY, Trained
 from mmdcls.config import nodes
 from mmdcls.dcls import DclsNd, merged
+from mmdcls.dcls.arguments import is_whole
 from mmdcls.errors import InputError
+from mmdcls.registry import bare_name
 
 from .exporting import check_same
 from .graphs import Graph, graph_of
@@ -32,6 +34,12 @@ TRAINING = (
     "work_dir",
 )
 PLAIN_SIZE = 7
+# Networks of timm that can be built with other kernels, by the beginning of their names, and how.
+TIMM_SIZES = {
+    ("convformer", "caformer"): lambda size: dict(kernel_size=size, padding=size // 2),
+    ("convnext",): lambda size: dict(kernel_sizes=size),
+    ("mambaout",): lambda size: dict(kernel_size=size),
+}
 # Our ConvNeXt's names in mmpretrain's.
 NAMES = {".dwconv": ".depthwise_conv", ".pwconv": ".pointwise_conv"}
 
@@ -72,6 +80,10 @@ def plain_config(cfg: Config) -> Config:
     for path, node in list(nodes("model", found["model"])):
         # All weights are in the checkpoint.
         node.pop("init_cfg", None)
+        if node.get("type") == "mmdcls.Converted":
+            node.update(plain_network(node))
+            del node["network"], node["dcls"]
+    for path, node in list(nodes("model", found["model"])):
         for key, value in node.items():
             kind = value.get("type") if isinstance(value, dict) else None
             if not isinstance(kind, str) or not kind.startswith("mmdcls."):
@@ -110,6 +122,20 @@ def plain_convnext(backbone: dict) -> dict:
         layer_scale_init_value=backbone.get("layer_scale_init_value", 1e-6) or 0.0,
         **{key: backbone[key] for key in kept if key in backbone},
     )
+
+
+def plain_network(converted: dict) -> dict:
+    """What differs in the config of the network before it was converted."""
+    options: dict = dict(type=converted["network"])
+    if bare_name(options["type"]) != "TIMMBackbone":
+        return options
+    options["pretrained"] = False
+    rules = converted["dcls"] if isinstance(converted["dcls"], list) else [converted["dcls"]]
+    size = rules[0].get("kernel_size")
+    for beginnings, sizes in TIMM_SIZES.items():
+        if converted.get("model_name", "").startswith(beginnings) and is_whole(size):
+            options.update(sizes(size))
+    return options
 
 
 def plain_weights(trained: nn.Module, target: nn.Module) -> dict[str, Tensor]:

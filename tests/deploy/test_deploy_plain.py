@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from helpers import synthetic
 from helpers.catalogue import leaf_of, load, skip_without
@@ -90,6 +91,44 @@ print(len(model.dataset_meta["classes"]))
 def test_a_resnet_of_small_kernels_becomes_the_plain_resnet(size, tmp_path):
     files = moved(write_resnet(tmp_path, dcls_kernel_size=size), reach=0.9)
     command.main([*files, str(tmp_path / "out"), "--formats", "plain"])
+    assert_same_without_ours(files, tmp_path / "out")
+
+
+CONVERTED = {
+    # The elements stand within the dense kernels.
+    "ResNet": (
+        dict(network="ResNetV1c", depth=18, stem_channels=8, base_channels=8),
+        dict(where=r"layer.*conv\d", kernel_size=7, kernel_count=4),
+        0.9,
+    ),
+    # These can be built with larger ones.
+    "ConvNeXt of timm": (
+        dict(network="TIMMBackbone", model_name="convnext_atto", pretrained=False),
+        dict(where=r".*conv_dw", kernel_size=11, kernel_count=9),
+        5,
+    ),
+    "ConvFormer of timm": (
+        dict(network="TIMMBackbone", model_name="convformer_s18", pretrained=False),
+        dict(where=r".*dwconv", kernel_size=9, kernel_count=9),
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize(("network", "rule", "reach"), CONVERTED.values(), ids=CONVERTED)
+def test_a_converted_network_becomes_what_it_was(network, rule, reach, tmp_path):
+    if "TIMM" in network["network"]:
+        skip_without("timm")
+    cfg = load(SEGMENTOR, {**synthetic.thin_model(load(SEGMENTOR)), "model.test_cfg.mode": "whole"})
+    cfg.model.backbone = dict(type="mmdcls.Converted", **network, dcls=rule)
+    channels = [m.shape[1] for m in MODELS.build(cfg.model.backbone)(torch.zeros(2, 3, 64, 64))]
+    head = dict(type="FCNHead", in_channels=channels[-1], in_index=-1, channels=16, num_convs=1)
+    cfg.model.decode_head = dict(head, num_classes=150, norm_cfg=dict(type="BN"))
+    cfg.model.auxiliary_head = None
+    files = moved(write_model(cfg, tmp_path), reach)
+    command.main([*files, str(tmp_path / "out"), "--formats", "plain"])
+    plain = Config.fromfile(tmp_path / "out/config.py").model.backbone
+    assert plain.type == network["network"] and "dcls" not in plain
     assert_same_without_ours(files, tmp_path / "out")
 
 
