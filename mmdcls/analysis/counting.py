@@ -48,7 +48,9 @@ def multiply_adds(module: nn.Module, shape: tuple[int, ...], trim: bool = True) 
 
     trim: without the borders of kernels that no element reaches.
     """
-    plain = merged(module, trim).eval()
+    plain = merged(module, trim)
+    # Not in one line: mm's backbones return nothing.
+    plain.eval()
     parameter = next(plain.parameters())
     with costs_of({"": plain}) as costs:
         plain(torch.zeros(1, *shape, device=parameter.device, dtype=parameter.dtype))

@@ -42,7 +42,9 @@ def effective_receptive_field(
     Raises ValueError where the map has no middle cell, for a layer that is not there or does not
     run, for gradients that are not finite, for images of several sizes, and for none.
     """
-    plain = merged(backbone).eval().requires_grad_(False)
+    plain = merged(backbone).requires_grad_(False)
+    # Not in one line: mm's backbones return nothing.
+    plain.eval()
     maps: list[Tensor] = []
     module = observed(plain, layer)
     handle = module.register_forward_hook(lambda module, inputs, output: maps.append(output))

@@ -77,7 +77,7 @@ def plain_config(cfg: Config) -> Config:
     """
     found = {key: value for key, value in cfg.to_dict().items() if key not in TRAINING}
     found["model"].pop(AUXILIARY, None)
-    for path, node in list(nodes("model", found["model"])):
+    for _, node in list(nodes("model", found["model"])):
         # All weights are in the checkpoint.
         node.pop("init_cfg", None)
         if node.get("type") == "mmdcls.Converted":

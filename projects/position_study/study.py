@@ -90,6 +90,7 @@ def cells_of(tables: Sequence[str], parsed: argparse.Namespace) -> list[Cell]:
         for seed in range(parsed.seeds)
         for table in tables
         for name in parsed.data
+        if name in (TABLES[table].data or DATA)
         for label, arm in TABLES[table].arms.items()
     ]
 

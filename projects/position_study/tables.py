@@ -37,7 +37,8 @@ DATA = dict(
 
 @dataclass(frozen=True)
 class Arm:
-    """kernel: a row of the study's kernel makers, with its options.
+    """kernel: a row of the network's kernel makers, with its options.
+    network: the backbone, where it is not the config's.
     rate: `paramwise_cfg` of the optimiser; None leaves the config's.
     repulsion: weight of the term, from the end of the warm-up on.
     recipe: what it takes of the best recipe that was found on other data: "whole", "start" (the
@@ -50,6 +51,7 @@ class Arm:
     repulsion: float = 0.0
     recipe: str | None = None
     factors: dict[str, Any] = field(default_factory=dict)
+    network: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Table:
     part: of the data, which judges. Where a table is there to choose from, it is "validation", and
         its test figures are not shown.
     picture: "forest", "curve" or "map", in `pictures.py`.
+    data: the data sets that it is trained on; None for all.
     """
 
     question: str
@@ -75,6 +78,7 @@ class Table:
     claims: tuple[Claim, ...]
     part: str = "test"
     picture: str = "forest"
+    data: tuple[str, ...] | None = None
 
 
 WARM_UP = 50
@@ -226,8 +230,34 @@ SIZE = Table(
     picture="map",
 )
 
+# A ResNet whose two dense 3x3 kernels of a block become DCLS by a rule, with as many parameters.
+RULE = dict(type="dcls", kernel_count="neutral")
+
+NETWORK = Table(
+    question="Does DCLS pay in a standard network?",
+    reference="resnet-3",
+    arms={
+        "resnet-3": Arm(dict(type="plain"), network="StudyResNet"),
+        **{
+            f"resnet-{size}": Arm(
+                dict(RULE, kernel_size=size), recipe="whole", network="StudyResNet"
+            )
+            for size in (7, 11)
+        },
+        "resnet-7-frozen": Arm(
+            dict(RULE, type="frozen", kernel_size=7), recipe="start", network="StudyResNet"
+        ),
+    },
+    claims=(
+        Claim("a ResNet gains from 7x7 DCLS in place of 3x3", "resnet-7", "resnet-3"),
+        Claim("11x11 beats 7x7", "resnet-11", "resnet-7"),
+        Claim("learned positions beat random ones that stay", "resnet-7", "resnet-7-frozen"),
+    ),
+    data=("garments_segmentation", "cells_segmentation"),
+)
+
 # In this order, as the others take the recipe that the first finds.
-TABLES = dict(recipe=RECIPE, pays=PAYS, interpolation=INTERPOLATION, size=SIZE)
+TABLES = dict(recipe=RECIPE, pays=PAYS, interpolation=INTERPOLATION, size=SIZE, network=NETWORK)
 
 
 def overrides_of(arm: Arm, recipe: Arm | None = None) -> dict[str, Any]:
@@ -241,6 +271,8 @@ def overrides_of(arm: Arm, recipe: Arm | None = None) -> dict[str, Any]:
     if arm.recipe == "whole":
         rate, repulsion = recipe.rate, recipe.repulsion
     overrides: dict[str, Any] = {"model.backbone.kernel": dict(kernel, _delete_=True)}
+    if arm.network is not None:
+        overrides["model.backbone.type"] = arm.network
     if rate is not None:
         overrides["optim_wrapper.paramwise_cfg"] = dict(rate, _delete_=True)
     if repulsion:

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 from torch import nn
 
 from helpers.studies import CONFIGS, DATA, build_model, every_config, small, write_data
 from mmdcls.dcls import INTERPOLATIONS, position_owners
+from mmdcls.dcls.rules import convolutions_of
 from mmdcls.errors import InputError
 from mmdcls.running.runner import build_runner
 from projects.position_study.position_study import ArrayDataset, ItemAccuracy, ItemIoU
@@ -61,6 +63,27 @@ def test_a_config_trains_validates_and_tests(path, data, tmp_path):
     # COCO has -1 for sizes of which there are no objects.
     assert all(-1 <= value <= 100 for value in figures.values())
     assert not list(tmp_path.rglob("*.pth"))
+
+
+@pytest.mark.parametrize("kernel", ["dcls", "frozen"])
+def test_resnets_start_alike_but_for_their_kernels_and_have_as_many_parameters(kernel):
+    plain, model = (
+        MODELS.build(dict(type="StudyResNet", kernel=options))
+        for options in (
+            dict(type="plain"),
+            dict(type=kernel, kernel_size=7, kernel_count="neutral"),
+        )
+        if set_random_seed(3) == 3
+    )
+    state, replaced = model.state_dict(), set(convolutions_of(plain)) - set(convolutions_of(model))
+    assert len(replaced) == 12
+    kernels = {f"{name}.weight" for name in replaced}
+    for name, value in plain.state_dict().items():
+        assert name in kernels or torch.equal(value, state[name]), name
+    counts = [sum(p.numel() for p in net.parameters()) for net in (plain, model)]
+    assert counts[1] == pytest.approx(counts[0], rel=0.021)
+    frozen = {o.positions.requires_grad for o in position_owners(model).values()}
+    assert frozen == {kernel == "dcls"}
 
 
 @every_arm

@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, product
 
 import pytest
 import torch
@@ -61,8 +61,9 @@ def test_every_table_and_data_set_of_a_seed_comes_before_the_next_seed(name):
     seeds = [(seed, list(group)) for seed, group in groupby(cells, key=lambda cell: cell.seed)]
     assert [seed for seed, _ in seeds] == [0, 1, 2]
     for _, group in seeds:
-        assert {(c.data, c.arm) for c in group} == {(d, a) for d in DATA for a in TABLES[name].arms}
-        assert len(group) == len(DATA) * len(TABLES[name].arms)
+        table = TABLES[name]
+        assert {(c.data, c.arm) for c in group} == set(product(table.data or DATA, table.arms))
+        assert len(group) == len(table.data or DATA) * len(table.arms)
 
 
 def test_a_table_that_takes_recipes_asks_for_one(noise, tmp_path):
@@ -171,7 +172,8 @@ def test_positions_that_stay_start_where_those_that_learn_do(data):
 @pytest.mark.parametrize("name", TABLES)
 def test_arms_of_every_table_train(name, random_data, tmp_path, monkeypatch):
     monkeypatch.chdir(random_data)
-    given = (name, "--recipe", RECIPE_ARM, "--seeds", 1, "--data", "prompts_classification")
+    (data, *_) = TABLES[name].data or ("prompts_classification",)
+    given = (name, "--recipe", RECIPE_ARM, "--seeds", 1, "--data", data)
     # Neighbours in the large tables are much alike.
     chosen = study.cells_of([name], arguments(*given))[:: 1 + len(TABLES[name].arms) // 6]
     short = {"train_cfg.max_iters": 2, "param_scheduler": []}

@@ -8,6 +8,7 @@ from .classifier import StudyClassifier
 from .data import ArrayDataset, StudyPreprocessor, whole_batch
 from .kernels import KERNELS
 from .metrics import ItemAccuracy, ItemIoU
+from .resnet import study_resnet
 
 __all__ = [
     "KERNELS",
@@ -17,5 +18,6 @@ __all__ = [
     "StudyClassifier",
     "StudyConvNeXt",
     "StudyPreprocessor",
+    "study_resnet",
     "whole_batch",
 ]
