@@ -14,6 +14,7 @@ def merged(model: nn.Module, trim: bool = True) -> nn.Module:
     trim: without the borders of kernels that no element reaches.
 
     A layer without positions of its own takes those of the nearest module above that has some.
+    Other layers that make their kernels become what their own `to_conv(trim=...)` says.
     """
     return replaced(copy.deepcopy(model), None, trim)
 
@@ -21,6 +22,8 @@ def merged(model: nn.Module, trim: bool = True) -> nn.Module:
 def replaced(module: nn.Module, shares: Shares | None, trim: bool) -> nn.Module:
     if isinstance(module, DclsNd):
         return module.to_conv(shares if module.positions is None else None, trim=trim)
+    if hasattr(module, "to_conv"):
+        return module.to_conv(trim=trim)
     if isinstance(module, ElementPositions) and module.positions is not None:
         shares = module.shares()
         module.positions = module.sigma = None

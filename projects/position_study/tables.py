@@ -47,7 +47,7 @@ class Arm:
     """
 
     kernel: dict[str, Any]
-    rate: dict[str, float] | None = None
+    rate: dict[str, Any] | None = None
     repulsion: float = 0.0
     recipe: str | None = None
     factors: dict[str, Any] = field(default_factory=dict)
@@ -256,8 +256,89 @@ NETWORK = Table(
     data=("garments_segmentation", "cells_segmentation"),
 )
 
+
+def generated_arm(kernel: dict[str, Any], network: float, mask: float = 1.0) -> Arm:
+    """A kernel that a small network draws; network, mask: multiples of the rate at which each
+    learns, without the weight decay that is not for what makes kernels."""
+    keys = {"dwconv.network": network, "dwconv.mask": mask}
+    custom = {name: dict(lr_mult=rate, decay_mult=0.0) for name, rate in keys.items()}
+    return Arm(kernel, dict(custom_keys=custom))
+
+
+# Six settings for each rival, as its papers say what matters to it: the frequencies of CKConv, the
+# first size of FlexConv's mask, 5x5 as published or 11x11, and the rates.
+RIVALS = Table(
+    question="Which settings for networks that draw kernels?",
+    reference="ckconv_omega-10_rate-1",
+    arms={
+        f"ckconv_omega-{omega}_rate-{rate:g}": generated_arm(
+            dict(type="ckconv", kernel_size=17, omega_0=float(omega)), rate
+        )
+        for omega, rate in product((5, 10, 20), (1.0, 0.1))
+    }
+    | {
+        f"flexconv_sigma-{sigma}_rate-{rate:g}_mask-{mask:g}": generated_arm(
+            dict(type="flexconv", kernel_size=17, sigma=sigma), rate, mask
+        )
+        for sigma, (rate, mask) in product((0.15, 0.3), ((1.0, 0.1), (1.0, 1.0), (0.1, 0.1)))
+    },
+    claims=(
+        Claim(
+            "CKConv learns better at a tenth of the rate",
+            "ckconv_omega-10_rate-0.1",
+            "ckconv_omega-10_rate-1",
+        ),
+        Claim(
+            "a frequency of 20 suits CKConv better than 5",
+            "ckconv_omega-20_rate-1",
+            "ckconv_omega-5_rate-1",
+        ),
+        Claim(
+            "FlexConv learns better from 11x11 than from the published 5x5",
+            "flexconv_sigma-0.3_rate-1_mask-0.1",
+            "flexconv_sigma-0.15_rate-1_mask-0.1",
+        ),
+        Claim(
+            "FlexConv's mask learns better at the full rate than at the published tenth",
+            "flexconv_sigma-0.15_rate-1_mask-1",
+            "flexconv_sigma-0.15_rate-1_mask-0.1",
+        ),
+    ),
+    part="validation",
+)
+
+MAKERS = Table(
+    question="Which maker of kernels?",
+    reference="dense-7",
+    arms={
+        # All of equal parameters. The rivals have the settings that were the best above.
+        "dcls": PAYS.arms["learned"],
+        "ckconv": RIVALS.arms["ckconv_omega-10_rate-1"],
+        "flexconv": RIVALS.arms["flexconv_sigma-0.15_rate-1_mask-0.1"],
+        "dense-7": PAYS.arms["dense-7"],
+        "dilated-7": PAYS.arms["dilated-7"],
+    },
+    claims=(
+        Claim("DCLS beats CKConv", "dcls", "ckconv"),
+        Claim("DCLS beats FlexConv", "dcls", "flexconv"),
+        Claim("CKConv beats a dense 7x7", "ckconv", "dense-7"),
+        Claim("FlexConv beats a dense 7x7", "flexconv", "dense-7"),
+        Claim("FlexConv beats CKConv", "flexconv", "ckconv"),
+        Claim("CKConv beats a dilated 7x7", "ckconv", "dilated-7"),
+        Claim("FlexConv beats a dilated 7x7", "flexconv", "dilated-7"),
+    ),
+)
+
 # In this order, as the others take the recipe that the first finds.
-TABLES = dict(recipe=RECIPE, pays=PAYS, interpolation=INTERPOLATION, size=SIZE, network=NETWORK)
+TABLES = dict(
+    recipe=RECIPE,
+    pays=PAYS,
+    interpolation=INTERPOLATION,
+    size=SIZE,
+    rivals=RIVALS,
+    makers=MAKERS,
+    network=NETWORK,
+)
 
 
 def overrides_of(arm: Arm, recipe: Arm | None = None) -> dict[str, Any]:

@@ -26,6 +26,8 @@ ARMS = {
     "dense": dict(type="dense"),
     "dense, dilated": dict(type="dense", dilation=3),
     "dilated": dict(type="dilated"),
+    "ckconv": dict(type="ckconv"),
+    "flexconv": dict(type="flexconv"),
 }
 every_arm = pytest.mark.parametrize("arm", ARMS)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmdcls.dcls import INTERPOLATIONS, Dcls2d, position_owners
 from mmdcls.dcls.positions import position_limits
 from mmdcls.models.convnext import Block, Stage
+from projects.kernel_makers.kernel_makers import GeneratedConv2d, ckconv, flexconv
 
 DENSE_CELLS = 7 * 7  # of the kernel whose parameters a neutral count of elements has
 
@@ -121,9 +122,22 @@ def dense(
     return PlainStage(*(new_block(conv) for conv in convs))
 
 
+def generated(
+    make: Callable[..., GeneratedConv2d],
+    width: int,
+    depth: int,
+    new_block: Callable[[nn.Module], Block],
+    **options,
+) -> PlainStage:
+    """Kernels that small networks draw, one network in each block."""
+    return PlainStage(*(new_block(make(width, **options)) for _ in range(depth)))
+
+
 KERNELS: dict[str, Callable[..., nn.Module]] = {
     "dcls": dcls,
     "frozen": frozen,
     "dense": partial(dense, kernel_size=7),
     "dilated": partial(dense, kernel_size=3, dilation=3),
+    "ckconv": partial(generated, ckconv),
+    "flexconv": partial(generated, flexconv),
 }
