@@ -23,11 +23,11 @@ DPI = 110
 def write_report(folder: Path) -> list[Path]:
     """Of the project's own results into its README, of others into one beside them."""
     records = list(read_records(folder).values())
-    text = summary_of(records)
     if folder == RESULTS:
+        text = summary_of(records, f"{folder.name}/")
         page, path = inserted(README.read_text(), text), README
     else:
-        page, path = f"# Results\n\n{text}\n", folder / "README.md"
+        page, path = f"# Results\n\n{summary_of(records)}\n", folder / "README.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)
     errors = errors_of(records)
@@ -56,7 +56,7 @@ def errors_of(records: Iterable[Record]) -> dict[tuple[str, str], Interval]:
     return {place: t_interval(values) for place, values in found.items()}
 
 
-def summary_of(records: list[Record]) -> str:
+def summary_of(records: list[Record], folder: str = "") -> str:
     errors = errors_of(records)
     digits = [record for record in records if record["table"] == "digits"]
     parts = []
@@ -64,6 +64,7 @@ def summary_of(records: list[Record]) -> str:
         rows = [[maker, *(shown(errors.get((maker, f))) for f in FUNCTIONS)] for maker in MAKERS]
         parts += ["### Functions, error in percent of their deviation"]
         parts += [markdown(["network of", *FUNCTIONS], rows)]
+        parts += [f"![Error of every network on every function]({folder}functions.png)"]
     if digits:
         figures = [
             interval_text(t_interval([record[part]["accuracy"] for record in digits]))
@@ -96,5 +97,5 @@ def draw(errors: dict[tuple[str, str], Interval], path: Path) -> None:
     axes.set_yscale("log")
     axes.set_xticks(range(len(FUNCTIONS)), FUNCTIONS)
     axes.set_ylabel("error, % of deviation", fontsize=8)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=DPI)

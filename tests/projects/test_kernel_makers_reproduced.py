@@ -110,7 +110,8 @@ def test_errors_are_means_over_seeds(tmp_path):
 def test_the_committed_page_is_that_of_the_committed_records():
     records = list(read_records(report.RESULTS).values())
     page = report.README.read_text()
-    assert page == report.inserted(page, report.summary_of(records)), f"run {reproduce.__name__}"
+    text = report.summary_of(records, f"{report.RESULTS.name}/")
+    assert page == report.inserted(page, text), f"run {reproduce.__name__}"
     with pytest.raises(InputError, match="has lost the lines"):
         report.inserted("# A page", "text")
     for link in re.findall(r"\]\(([^)#:]+)\)", page):
