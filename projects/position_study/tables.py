@@ -319,8 +319,8 @@ MAKERS = Table(
         # All of equal parameters. The rivals have the settings that were the best of theirs on the
         # validation part of CHOSEN_ON, under the first seed.
         "dcls": PAYS.arms["learned"],
-        "ckconv": RIVALS.arms["ckconv_omega-10_rate-1"],
-        "flexconv": RIVALS.arms["flexconv_sigma-0.15_rate-1_mask-0.1"],
+        "ckconv": RIVALS.arms["ckconv_omega-5_rate-1"],
+        "flexconv": RIVALS.arms["flexconv_sigma-0.15_rate-0.1_mask-1"],
         "dense-7": PAYS.arms["dense-7"],
         "dilated-7": PAYS.arms["dilated-7"],
     },

@@ -11,9 +11,19 @@ from mmdcls.errors import InputError
 from mmdcls.study.records import read_records, write_record
 from mmdcls.study.statistics import holm
 from projects.position_study import report
+from projects.position_study.recipes import figures_of
 from projects.position_study.study import RESULTS
 from projects.position_study.summaries import rows_of, verdicts_of
-from projects.position_study.tables import DATA, RECIPE, TABLES, Claim, overrides_of
+from projects.position_study.tables import (
+    CHOSEN_ON,
+    DATA,
+    MAKERS,
+    RECIPE,
+    RIVALS,
+    TABLES,
+    Claim,
+    overrides_of,
+)
 
 TAKEN = "jittered_grid_travel-3"
 
@@ -204,6 +214,14 @@ def test_the_committed_pages_are_those_of_the_committed_records():
     for path, text in report.pages_of(records, RESULTS).items():
         assert path.read_text() == text, f"{path} is outdated: run {report.__name__}"
     assert all((RESULTS / f"{name}.png").is_file() for name in report.tables_in(records))
+
+
+@pytest.mark.parametrize("rival", ["ckconv", "flexconv"])
+def test_rivals_have_the_settings_that_are_the_best_of_theirs(rival):
+    found = figures_of(read_records(RESULTS).values(), "rivals", "validation")[CHOSEN_ON]
+    own = {arm: found[arm][0] for arm in RIVALS.arms if arm.startswith(rival)}
+    assert len(own) == 8
+    assert MAKERS.arms[rival] == RIVALS.arms[max(own, key=own.get)]
 
 
 def test_a_readme_without_its_lines_is_told():
