@@ -71,9 +71,10 @@ def summary_of(records: list[Record], folder: str = "") -> str:
             for part in ("validation", "test")
         ]
         first = digits[0]
-        row = ["this", f"{first['parameters']:,}", "3,500", str(first["steps"]), *figures]
-        published = ["published", "98 thousand", "60,000", "188 thousand", "", str(PUBLISHED)]
-        header = ["CKCNN", "parameters", "training digits", "steps", "validation", "test"]
+        seeds, steps = str(len(digits)), str(first["steps"])
+        row = ["this", f"{first['parameters']:,}", "3,500", steps, seeds, *figures]
+        published = ["published", "98 thousand", "60,000", "188 thousand", "", "", str(PUBLISHED)]
+        header = ["CKCNN", "parameters", "training digits", "steps", "seeds", "validation", "test"]
         parts += ["### Digits as sequences, accuracy in percent"]
         parts += [markdown(header, [row, published])]
     return "\n\n".join(parts) or "Nothing is trained."
