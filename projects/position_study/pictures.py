@@ -12,13 +12,20 @@ from projects.position_study.summaries import Row
 from projects.position_study.tables import COUNTS, DATA, RATES, SIZES, SPREADS, Table
 
 DPI = 110
+# In inches, and the letters of a name for which a panel has room.
+LETTER, LINE, USUAL_NAME = 0.065, 0.22, 20
 
 
 def draw(table: Table, rows: list[Row], path: Path) -> None:
     """One panel for each data set."""
-    drawing, size = PICTURES[table.picture]
+    drawing, (width, height) = PICTURES[table.picture]
     shown = [data for data in DATA if any(row.data == data for row in rows)]
-    figure = Figure(figsize=(size[0] * len(shown), size[1]), layout="constrained")
+    width *= len(shown)
+    if table.picture == "forest":
+        # Names stand once, at the left.
+        width += LETTER * max(0, max(map(len, table.arms)) - USUAL_NAME)
+        height = max(height, LINE * len(table.arms))
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False, sharey=table.picture == "forest")
     for axes, data in zip(panels[0], shown, strict=True):
         drawing(axes, table, [row for row in rows if row.data == data])
@@ -39,7 +46,8 @@ def forest(axes: Axes, table: Table, rows: list[Row]) -> None:
     axes.axvline(0, color="0.6", linewidth=1)
     axes.set_yticks(range(len(others)), others)
     axes.set_ylim(len(others) - 0.5, -0.5)
-    axes.set_xlabel(f"points more than {table.reference}", fontsize=8)
+    between = "\n" if len(table.reference) > USUAL_NAME else " "
+    axes.set_xlabel(f"points more than{between}{table.reference}", fontsize=8)
 
 
 def curve(axes: Axes, table: Table, rows: list[Row]) -> None:
