@@ -118,3 +118,12 @@ def test_a_layer_by_itself_and_a_layer_of_two_names_are_merged():
     twice = merged(nn.Sequential(layer, layer))
     x = draw_input()
     torch.testing.assert_close(twice(x), layer(layer(x)))
+
+
+def test_other_layers_become_what_they_say_themselves():
+    class Drawn(nn.Module):
+        def to_conv(self, trim: bool = False) -> nn.Module:
+            return nn.Conv2d(2, 2, 3 if trim else 5)
+
+    plain = merged(nn.Sequential(nn.ReLU(), Drawn()))
+    assert type(plain[1]) is nn.Conv2d and plain[1].kernel_size == (3, 3)
