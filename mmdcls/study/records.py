@@ -63,11 +63,11 @@ def named(cell: Cell, record: Record) -> Record:
 
 
 def means(figures: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Of figures of the same names; NaN where one is not finite, and None in its record."""
+    """Of each figure over those that have it; NaN where one is not finite, None in its record."""
     many = list(figures)
     return {
-        name: fmean(math.nan if one[name] is None else one[name] for one in many)
-        for name in many[0]
+        name: fmean(math.nan if one[name] is None else one[name] for one in many if name in one)
+        for name in dict.fromkeys(name for one in many for name in one)
     }
 
 

@@ -1,6 +1,6 @@
 """Figures of studies as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .statistics import Difference, Interval
 
@@ -24,11 +24,15 @@ def difference_text(difference: Difference | None, digits: int = 1) -> str:
     return f"{interval.mean:{form}}{bounds}"
 
 
-def changes_text(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
-    """What training has done, for each of KERNEL_FIGURES; empty where a network has none."""
+def changes_text(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    figures: Iterable[str] = KERNEL_FIGURES,
+) -> list[str]:
+    """What training has done, for each of the figures; empty where a network has none."""
     return [
-        f"{before[name]:.2f} to {after[name]:.2f}" if name in after else ""
-        for name in KERNEL_FIGURES
+        f"{before[name]:.2f} to {after[name]:.2f}" if before.keys() & after.keys() >= {name} else ""
+        for name in figures
     ]
 
 

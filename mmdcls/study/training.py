@@ -5,7 +5,7 @@ import io
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from numbers import Real
 from statistics import median
@@ -37,7 +37,9 @@ WATCHING = {"CheckInputs", "ExactResume", "PositionHealth"}
 NEVER = 2**62
 
 
-def train_cell(cell: Cell) -> Record:
+def train_cell(
+    cell: Cell, figures_of: Callable[[Runner], dict[str, float]] = lambda runner: {}
+) -> Record:
     """Its figures on the validation part at the end of the training, and once on the test part
     where the config has one.
 
@@ -45,6 +47,8 @@ def train_cell(cell: Cell) -> Record:
     are checkpoints. All parameters and buffers that the cell's model has in common with that of
     its config, under the same seed, start from the same values, positions and widths excepted; so
     do random numbers and the order of data when training begins. Arms differ by nothing else.
+
+    figures_of: what else is to be told of the network, before and after.
 
     Raises InputError for a config that has no validation.
     """
@@ -59,7 +63,7 @@ def train_cell(cell: Cell) -> Record:
                 return dict(
                     key=key_of(cell),
                     config=cell.config.name,
-                    **trained(runner, cell),
+                    **trained(runner, cell, figures_of),
                     seconds=time.monotonic() - started,
                     device=device_name(),
                     versions=versions(),
@@ -141,11 +145,11 @@ def clock() -> float:
     return time.perf_counter()
 
 
-def trained(runner: Runner, cell: Cell) -> Record:
+def trained(runner: Runner, cell: Cell, figures_of: Callable[[Runner], dict[str, float]]) -> Record:
     model = unwrapped(runner.model)
     start_alike(model, base_config(cell.config), cell.seed)
     backbone = getattr(model, "backbone", model)
-    before = kernel_figures(backbone)
+    before = kernel_figures(backbone) | figures_of(runner)
     watch = Watch(cell.seed)
     runner.register_hook(watch)
     with shapes_of_inputs(backbone) as shapes:
@@ -161,7 +165,7 @@ def trained(runner: Runner, cell: Cell) -> Record:
         steps=len(watch.seconds),
         seconds_per_step=median(watch.seconds),
         before=before,
-        after=kernel_figures(backbone),
+        after=kernel_figures(backbone) | figures_of(runner),
     )
 
 

@@ -27,6 +27,8 @@ from projects.position_study.study import RESULTS
 from projects.position_study.summaries import Row, Verdict, of_table, rows_of, verdicts_of
 from projects.position_study.tables import COUNTS, DATA, SIZES, TABLES
 
+# What `fields.field_figures` tells.
+FIELDS = dict(field_50="half of the field, px", field_99="99 % of the field, px")
 README = RESULTS.parent / "README.md"
 BEGIN, END = "<!-- results: written by report.py -->", "<!-- end of results -->"
 
@@ -175,18 +177,21 @@ def figure_table(rows: list[Row], part: str) -> str:
 
 
 def cost_table(rows: list[Row]) -> str:
-    header = ["arm", "parameters", "million multiply-adds", "ms a step", *KERNEL_FIGURES.values()]
+    told = KERNEL_FIGURES | FIELDS
+    header = ["arm", "parameters", "million multiply-adds", "ms a step", *told.values()]
     lines = [
         [
             row.arm,
             f"{row.parameters:,}",
             "" if row.multiply_adds is None else f"{row.multiply_adds / 1e6:.1f}",
             "" if row.seconds is None else f"{1e3 * row.seconds:.0f}",
-            *changes_text(row.before, row.after),
+            *changes_text(row.before, row.after, told),
         ]
         for row in rows
     ]
-    return markdown(header, lines)
+    # Older records tell nothing of fields.
+    kept = [i for i in range(len(header)) if i < 4 or any(line[i] for line in lines)]
+    return markdown([header[i] for i in kept], [[line[i] for i in kept] for line in lines])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ tells what came out.
 import argparse
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mmdcls.errors import InputError
@@ -18,6 +19,8 @@ from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.cells import Cell
 from mmdcls.study.records import read_records
 from mmdcls.study.run import DEVICES, Outcome, run_cells
+from mmdcls.study.training import train_cell
+from projects.position_study.fields import field_figures
 from projects.position_study.recipes import Figures, best_recipe, figures_of
 from projects.position_study.tables import DATA, RECIPE, TABLES, Arm, overrides_of
 
@@ -26,6 +29,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 def main(arguments: list[str] | None = None) -> None:
     parsed = parse_arguments(arguments)
+    train = partial(train_cell, figures_of=field_figures)
     until = None if parsed.seconds is None else time.monotonic() + parsed.seconds
     total = Outcome()
     # The others take the recipe that the first finds.
@@ -37,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
                 cells = cells_of(tables, parsed)
                 seconds = None if until is None else until - time.monotonic()
                 workers, device = parsed.workers, parsed.device
-                total.add(run_cells(cells, parsed.results, workers, device, seconds))
+                total.add(run_cells(cells, parsed.results, workers, device, seconds, train))
     total.tell(parsed.results)
 
 

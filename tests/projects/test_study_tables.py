@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from itertools import groupby, product
 
 import pytest
@@ -16,8 +17,9 @@ from mmdcls.errors import InputError
 from mmdcls.study.cells import base_config, config_of, key_of
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
-from mmdcls.study.training import start_alike
+from mmdcls.study.training import start_alike, train_cell
 from projects.position_study import study
+from projects.position_study.fields import field_figures
 from projects.position_study.position_study.kernels import neutral_count
 from projects.position_study.recipes import best_recipe, figures_of
 from projects.position_study.tables import DATA, NEUTRAL, RECIPE, TABLES, Data, overrides_of
@@ -38,7 +40,7 @@ def noise(monkeypatch, tmp_path):
         path = write_config(tmp_path / f"{name}.py")
         monkeypatch.setitem(DATA, name, Data(str(path), "score", name))
 
-    def run(cells, folder, workers, device, seconds):
+    def run(cells, folder, workers, device, seconds, train):
         return run_cells(cells, folder, 0, device, seconds, train=invented)
 
     monkeypatch.setattr(study, "run_cells", run)
@@ -178,8 +180,9 @@ def test_arms_of_every_table_train(name, random_data, tmp_path, monkeypatch):
     chosen = study.cells_of([name], arguments(*given))[:: 1 + len(TABLES[name].arms) // 6]
     short = {"train_cfg.max_iters": 2, "param_scheduler": []}
     cells = [replace(cell, overrides={**cell.overrides, **short}) for cell in chosen]
-    outcome = run_cells(cells, tmp_path, 0)
+    outcome = run_cells(cells, tmp_path, 0, train=partial(train_cell, figures_of=field_figures))
     assert outcome.failed == []
     for record in read_records(tmp_path).values():
         assert record["steps"] == 2
         assert DATA[record["data"]].figure in record["test"]
+        assert record["after"]["field_50"] >= 1
