@@ -62,7 +62,7 @@ def find(registry: Registry, kind: object) -> Any:
 
 def check_type(name: str, value: object, registry: Registry) -> None:
     """Raises ValueError for a type that `registry.build` would end with a KeyError."""
-    if not isinstance(value, (str, type)) or find(registry, value) is None:
+    if not value or not isinstance(value, (str, type)) or find(registry, value) is None:
         raise ValueError(
             f"{name}={value!r} must be a class, or the name of one in the registry "
             f"{registry.name!r} of mmengine or the config's own package"

@@ -15,7 +15,7 @@ from mmdcls.commands import COMMANDS
 from mmdcls.registry import registered
 
 REGISTERED = {
-    "model": {"Dcls1d", "Dcls2d", "Dcls3d", "DclsConvNeXt"},
+    "model": {"Converted", "Dcls1d", "Dcls2d", "Dcls3d", "DclsConvNeXt"},
     "hook": {
         "AnnealSigma",
         "CheckInputs",

@@ -70,6 +70,11 @@ def extract(backbone: nn.Module) -> None:
         assert len(maps) == len(backbone.out_indices)
 
 
+def transform(network: nn.Module) -> None:
+    if isinstance(network, DclsNd) and max(network.kernel_size) <= 9:
+        convolve(network)
+
+
 def optimise(constructor: Any) -> None:
     net = nn.ModuleDict(dict(backbone=tiny_backbone(), head=nn.Conv2d(4, 4, 1)))
     wrapper = constructor(net)
@@ -166,6 +171,22 @@ CUSTOM_KEYS = st.dictionaries(
     ),
     max_size=2,
 )
+RULE = st.fixed_dictionaries(
+    {},
+    optional=dict(
+        where=mostly(st.just(".*")),
+        where_depthwise=mostly(FLAG),
+        where_kernel_size=mostly(st.just(3)),
+        where_stride=mostly(st.just(1)),
+        kernel_size=mostly(st.just(3)),
+        kernel_count=mostly(WHOLE),
+        interpolation=mostly(NAME),
+        initial_spread=mostly(st.sampled_from(tuple(INITIAL_SPREADS))),
+        share=mostly(st.sampled_from(("stage", "layer"))),
+        start=mostly(st.sampled_from(("dense", "random"))),
+        typo=RATE,
+    ),
+)
 SIZES = st.one_of(st.lists(WHOLE, min_size=4, max_size=4), WRONG)
 PIECES = {
     "Dcls1d": CONVOLUTION,
@@ -195,6 +216,14 @@ PIECES = {
             ),
         ),
         extract,
+    ),
+    "Converted": Piece(
+        dict(network="Conv2d", dcls=dict(where=".*"), in_channels=4, out_channels=4, kernel_size=3),
+        dict(
+            network=st.sampled_from(("Conv2d", "torch.nn.Conv2d", nn.Conv2d)),
+            dcls=st.one_of(RULE, st.lists(RULE, max_size=2)),
+        ),
+        transform,
     ),
     "CheckInputs": NO_OPTIONS,
     "ClampPositions": NO_OPTIONS,
@@ -319,10 +348,14 @@ PIECES = {
 }
 # Values in dicts of a field are named by their own names.
 WITHIN = {
+    "dcls": (
+        *("where", "kernel_size", "kernel_count", "interpolation", "initial_spread"),
+        *("share", "start"),
+    ),
     "optim_wrapper_cfg": ("optim_wrapper", "optimizer"),
     "paramwise_cfg": (
         *("decay_rate", "decay_type", "num_layers", "position_lr_mult", "custom_keys"),
-        "paramwise_cfg",
+        *("position_travel", "paramwise_cfg"),
     ),
 }
 
@@ -388,7 +421,8 @@ def test_it_works_or_a_sentence_names_the_field(name, piece):
             text = str(error)
             names = [word for field in config for word in (field, *WITHIN.get(field, ()))]
             assert any(word in text for word in names), (text, config)
-            assert "\n" not in text.replace(repr(config), ""), text
+            # A table of what there is to name may follow.
+            assert "\n" not in text.replace(repr(config), "").partition(":\n  ")[0], text
 
     law()
     print(f"{name}: {tried['all']} configs tried, {tried['worked']} worked")

@@ -3,6 +3,7 @@
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmdcls.dcls.dense_loading import as_loaded
 from mmdcls.wrapping import unwrapped
 
 from .fitting import is_stranger, refusal, weights_of
@@ -24,12 +25,12 @@ def check_pretrained(model: nn.Module) -> None:
                 for name, value in whole.items()
                 if name.startswith(prefix)
             }
-            wanted = module.state_dict()
-            if is_stranger(given, wanted):
+            found, wanted = as_loaded(module, given), module.state_dict()
+            if is_stranger(found, wanted):
                 where = f"model.{path}.init_cfg" if path else "model.init_cfg"
                 raise refusal(
                     f"The checkpoint {file} of {where}, read with prefix={prefix!r},",
-                    given or whole,
+                    found or whole,
                     wanted,
                     "give the checkpoint of such a model, and as prefix what precedes these names "
                     "in the file, or use mmdcls.Pretrained, which knows other layouts",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mmdcls.dcls.dense_loading import as_loaded, takes_dense
 from mmdcls.errors import InputError
 
 from .elements import adapt, by_layer, interpolation_of, moved_positions
-from .fitting import check_values, misfits_of, some_of
+from .fitting import check_values, is_stranger, misfits_of, some_of
 from .layouts import (
     BACKBONE,
     OURS,
@@ -92,7 +93,7 @@ def weights_for(
     weights = {name: in_shape(value, wanted.get(name)) for name, value in weights.items()}
     # A file of a backbone leaves the heads of a whole model as they are.
     has_heads = is_whole and any(name in wanted for name in found.others)
-    misfits, left = split_missing(weights, wanted, is_whole, has_heads)
+    misfits, left = split_missing(as_loaded(module, weights), wanted, is_whole, has_heads)
     unused = [name for name in weights if name not in wanted]
     built = own_names(backbone)
     strange = [
@@ -144,8 +145,20 @@ def refusal(source: str, found: Source, misfits: list[str]) -> InputError:
 
 def is_foreign(module: nn.Module, checkpoint: Mapping) -> bool:
     """Whether a checkpoint for a DCLS model is in a layout that only `load_into` reads."""
-    layout = recognise(tensors_in(checkpoint)).layout
-    return layout not in (OURS, PLAIN) and interpolation_of(module) is not None
+    weights = tensors_in(checkpoint)
+    is_known = recognise(weights).layout not in (OURS, PLAIN)
+    has_elements = interpolation_of(module) is not None
+    return is_known and has_elements and not takes_as_it_is(module, weights)
+
+
+def takes_as_it_is(module: nn.Module, weights: Mapping[str, Tensor]) -> bool:
+    """Whether the weights have the names of a converted network, whose loading knows dense ones."""
+    if not any(map(takes_dense, module.modules())):
+        return False
+    given, wanted = as_loaded(module, weights), module.state_dict()
+    shared = given.keys() & wanted.keys()
+    fit = all(given[name].shape == wanted[name].shape for name in shared)
+    return fit and not is_stranger(given, wanted)
 
 
 def refuse_foreign(module: nn.Module, state: Mapping[str, Tensor], prefix: str, *others) -> None:

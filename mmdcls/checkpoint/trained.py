@@ -9,6 +9,7 @@ from torch import nn
 
 import mmdcls  # noqa: F401  lets torch load what a Runner wrote
 from mmdcls.config import metainfo_of, read_config, sets_of
+from mmdcls.dcls.dense_loading import as_loaded
 from mmdcls.errors import InputError
 
 from .files import local_file, naming, read_torch
@@ -45,8 +46,9 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
     given, wanted = weights_of(loaded), model.state_dict()
     given = {name: value for name, value in given.items() if not name.startswith(f"{AUXILIARY}.")}
     source, advice = f"The checkpoint {checkpoint}", "give the config it was trained with"
-    if misfits_of(given, wanted):
-        raise refusal(source, given, wanted, advice)
+    found = as_loaded(model, given)
+    if misfits_of(found, wanted):
+        raise refusal(source, found, wanted, advice)
     if more := [name for name in given if name not in wanted]:
         raise InputError(
             f"{source} is of a larger model: it has {len(more)} tensors that the config has no "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .fit import Fit, fit_elements
+from .fit import Fit, checked_reach, fit_elements
 from .groups import PositionGroup, position_groups, stage_of
 from .layers import DclsNd
 
@@ -33,6 +33,43 @@ def elements_from_dense(module: nn.Module, state: dict, prefix: str, *others) ->
     if squares:
         errors = ", ".join(f"{stage} {e:.2g}" for stage, e in relative_errors(squares).items())
         logger.info("dense kernels became elements, with a relative error of %s", errors)
+
+
+def as_loaded(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state with the shapes that `load_state_dict` will find in it.
+
+    For dense kernels that are going to become elements stand the elements that the model has.
+    """
+    result, own = dict(state), module.state_dict()
+    for path, part in module.named_modules():
+        if not takes_dense(part):
+            continue
+        prefix = f"{path}." if path else ""
+        for group in position_groups(part):
+            if is_dense(group, result, prefix) and has_room(group, result, prefix):
+                names = [name_in(prefix, layer, "weight") for layer in group.layers]
+                names += [name_in(prefix, group.name, kind) for kind in ("positions", "sigma")]
+                result |= {name: own[name] for name in names if name in own}
+    return result
+
+
+def takes_dense(module: nn.Module) -> bool:
+    """Whether `load_state_dict` turns dense kernels into elements, as after `convert`."""
+    hooks = module._load_state_dict_pre_hooks.values()
+    return any(getattr(hook, "hook", None) is elements_from_dense for hook in hooks)
+
+
+def has_room(group: PositionGroup, state: Mapping[str, Tensor], prefix: str) -> bool:
+    """Whether dense kernels are those of the group's layers, and no larger than they can be."""
+    for name, layer in group.layers.items():
+        shape = state[name_in(prefix, name, "weight")].shape
+        if shape[:2] != layer.weight.shape[:2]:
+            return False
+        try:
+            checked_reach(layer.kernel_size, shape[2:], layer.dense_dilation)
+        except ValueError:
+            return False
+    return True
 
 
 def relative_errors(squares: Mapping[str, list[float]]) -> dict[str, float]:

@@ -1,14 +1,14 @@
 """Any network that a config can name, with DCLS layers where a rule says."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 from mmengine.logging import print_log
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import nn
 
-from mmdcls.dcls import convert
-from mmdcls.dcls.arguments import check_text
-from mmdcls.registry import MODELS
+from mmdcls.dcls import Rule, convert
+from mmdcls.registry import MODELS, bare_name, check_type
 
 
 @MODELS.register_module(name="Converted")
@@ -16,17 +16,37 @@ def converted(network: str, dcls: Mapping | Sequence[Mapping], **options) -> nn.
     """`type="mmdcls.Converted"`: a network whose convolutions become DCLS layers.
 
     network: what would stand as `type`; it gets all other options.
-    dcls: arguments of `mmdcls.dcls.Rule`, or a list of them. Where they say nothing else, layers
-        start at random, as published, for what a network has before its weights are loaded is
-        random as well; `start="dense"` is for networks that load theirs while they are built, such
-        as timm's with pretrained=True.
+    dcls: arguments of `mmdcls.dcls.Rule`, or a list of such dicts, the first of which that names a
+        convolution decides on it. Where they say nothing else, layers start at random, as
+        published, for what a network has before its weights are loaded is random as well;
+        `start="dense"` is for networks that load theirs while they are built, such as timm's with
+        pretrained=True.
 
     The network keeps its class and its names, so it is trained, loaded and tested as it would be.
     Weights of the network as it was, by init_cfg, load_from or resume, become elements when loaded.
+
+    Raises ValueError for a network that there is not, and for rules that do not fit it.
     """
-    check_text("network", network, "the type of a network")
-    model = MMENGINE_MODELS.build(dict(type=network, **options))
-    rules = [dcls] if isinstance(dcls, Mapping) else dcls
-    model, conversion = convert(model, [dict(start="random") | dict(rule) for rule in rules])
-    print_log(f"{network}: {conversion}", logger="current")
+    check_type("network", network, MMENGINE_MODELS)
+    rules = rules_of(dcls)
+    model, conversion = convert(MMENGINE_MODELS.build(dict(type=network, **options)), rules)
+    print_log(f"{bare_name(network)}: {conversion}", logger="current")
     return model
+
+
+def rules_of(dcls: Mapping | Sequence[Mapping]) -> list[Rule]:
+    given = [dcls] if isinstance(dcls, Mapping) else dcls
+    are_many = isinstance(given, (list, tuple))
+    if not are_many or not given or not all(isinstance(rule, Mapping) for rule in given):
+        raise ValueError(
+            f"dcls={dcls!r} must be dict(where=..., kernel_size=..., ...), or a list of such dicts"
+        )
+    known = [field.name for field in fields(Rule)]
+    for rule in given:
+        if "where" not in rule:
+            raise ValueError(f"dcls={rule!r} needs where, which says for which convolutions it is")
+        if unknown := [name for name in rule if name not in known]:
+            raise ValueError(
+                f"dcls has the unknown option {unknown[0]!r}; its options are {', '.join(known)}"
+            )
+    return [Rule(**(dict(start="random") | dict(rule))) for rule in given]

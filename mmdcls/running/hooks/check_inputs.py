@@ -15,6 +15,7 @@ from mmdcls.data.labels import (
     are_of_binary_masks,
     check_labels,
 )
+from mmdcls.dcls.dense_loading import as_loaded
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 from mmdcls.wrapping import is_cut, unwrapped
@@ -27,7 +28,8 @@ class CheckInputs(Hook):
     A checkpoint in a layout of others that is known (docs/weights.md) is turned into ours first.
     To resume or to test, all of the model must be in the checkpoint, with the kernel sizes and
     interpolations of its training; the auxiliary head and the same optimiser only to resume. For
-    load_from in training, half of the backbone must be.
+    load_from in training, half of the backbone must be. Dense kernels are in it where loading turns
+    them into elements (`mmdcls.Converted`), but to resume.
     """
 
     priority = "VERY_HIGH"
@@ -79,6 +81,7 @@ class CheckInputs(Hook):
             check_optimizer(source, checkpoint, runner)
             warn_of_kept_schedule(f"the checkpoint {file}", checkpoint, runner)
         advice = "use it with the config it was trained with"
+        given = as_loaded(model, given)
         if is_stranger(given, wanted):
             raise refusal(source, given, wanted, advice)
         if fault := fault_of_layers(source, checkpoint, model, advice):
