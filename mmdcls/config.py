@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.utils import get_object_from_string
 
 from mmdcls.errors import InputError
-from mmdcls.registry import find, registered
+from mmdcls.registry import bare_name, find, registered
 
 
 class Options(DictAction):
@@ -168,6 +168,18 @@ def nodes(path: str, node: object) -> Iterator[tuple[str, dict]]:
         return
     for key, child in children:
         yield from nodes(f"{path}.{key}" if path else str(key), child)
+
+
+def without_pretrained(cfg: Config) -> Config:
+    """The config, changed, with a model that loads nothing while it is built.
+
+    For whoever fills the model afterwards, or asks for its shapes only.
+    """
+    for _, node in nodes("model", cfg.model):
+        kind = node.get("network") or node.get("type")
+        if isinstance(kind, str) and bare_name(kind) == "TIMMBackbone":
+            node["pretrained"] = False
+    return cfg
 
 
 def loader_dataset(cfg: Config, split: str) -> dict | None:

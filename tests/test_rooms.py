@@ -33,7 +33,16 @@ MAY_IMPORT = {
     "deploy": {*COMMON, "dcls", "checkpoint", "data"},
     "running": {*COMMON, "dcls", "models", "engine", "checkpoint", "data"},
     "study": {*COMMON, "analysis", "dcls", "running"},
-    "commands": {*COMMON, "analysis", "checkpoint", "data", "deploy", "installation", "running"},
+    "commands": {
+        *COMMON,
+        "analysis",
+        "models",
+        "checkpoint",
+        "data",
+        "deploy",
+        "installation",
+        "running",
+    },
     # The package itself: loading checkpoints safely needs nothing but an import.
     "": {"checkpoint"},
 }

@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 import mmdcls  # noqa: F401  lets torch load what a Runner wrote
-from mmdcls.config import metainfo_of, read_config, sets_of
+from mmdcls.config import metainfo_of, read_config, sets_of, without_pretrained
 from mmdcls.dcls.dense_loading import as_loaded
 from mmdcls.errors import InputError
 
@@ -32,7 +32,7 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
 
     Raises InputError where the checkpoint lacks a tensor of the model or has one too many.
     """
-    cfg = read_config(config, options)
+    cfg = without_pretrained(read_config(config, options))
     file = local_file(checkpoint)
     with naming(file):
         loaded = read_torch(file)

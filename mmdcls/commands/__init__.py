@@ -10,6 +10,7 @@ from mmdcls.running.failures import in_a_sentence
 COMMANDS = {
     "check": "look for what would make training wrong, in settings and in data",
     "convert": "turn a checkpoint into one of ours, or back",
+    "convs": "list the convolutions that can become DCLS layers, and what a rule would do",
     "doctor": "show what is installed, and how to mend what is broken",
     "deploy": "write a model that needs no mmdcls: torch.export, ONNX",
     "flops": "count parameters and multiply-adds, part by part",
