@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from torch import nn
 
@@ -11,6 +12,8 @@ from .elements import ElementPositions, position_owners
 from .travel import travel_rate
 from .wrappers import unwrapped, without_wrappers
 
+# From the name of a parameter in the model to its layer and the topmost one, that of the heads.
+Depth = Callable[[str], tuple[int, int]]
 DECAY_TYPES = ("layer_wise", "stage_wise")
 
 
@@ -120,18 +123,18 @@ class GroupRule:
             check_whole("num_layers", self.num_layers, least=1)
         check_custom_keys(self.custom_keys, self.weight_decay)
 
-    def groups(self, model: nn.Module) -> list[dict]:
+    def groups(self, model: nn.Module, depths: Mapping[str, Depth] | None = None) -> list[dict]:
         """One group for each combination of rate and weight decay.
 
         With position_travel, groups of positions have it in cells, as `position_travel`, and a rate
         that is yet to be set.
+
+        depths: who says how deep a parameter lies, by the prefix of its name; None asks the modules
+            with get_layer_depth. Not asked where decay_rate is 1.
         """
-        tellers = {
-            without_wrappers(f"{name}." if name else ""): child
-            for name, child in model.named_modules()
-            if hasattr(child, "get_layer_depth")
-        }
-        if self.decay_rate < 1 and not tellers:
+        if depths is None:
+            depths = self._depths(model)
+        if self.decay_rate < 1 and not depths:
             raise ValueError(
                 f"decay_rate={self.decay_rate} needs a backbone with get_layer_depth, such as "
                 f"mmdcls.DclsConvNeXt, and {type(model).__name__} has none; use decay_rate=1"
@@ -141,9 +144,18 @@ class GroupRule:
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 name, owner = without_wrappers(name), owners.get(id(parameter))
-                group = self._group(name, parameter, owner, tellers)
+                group = self._group(name, parameter, owner, depths)
                 groups.setdefault(group["group_name"], group)["params"].append(parameter)
         return list(groups.values())
+
+    def _depths(self, model: nn.Module) -> dict[str, Depth]:
+        found = {}
+        for name, child in model.named_modules():
+            if hasattr(child, "get_layer_depth"):
+                prefix = without_wrappers(f"{name}." if name else "")
+                options = dict(decay_type=self.decay_type, num_layers=self.num_layers)
+                found[prefix] = partial(child.get_layer_depth, prefix=prefix, **options)
+        return found
 
     def unused_keys(self, model: nn.Module) -> list[str]:
         """Keys that are part of the name of no parameter that learns."""
@@ -159,10 +171,10 @@ class GroupRule:
         name: str,
         parameter: nn.Parameter,
         owner: ElementPositions | None,
-        tellers: Mapping[str, nn.Module],
+        depths: Mapping[str, Depth],
     ) -> dict:
         """The group of a parameter, yet without parameters."""
-        layer, rate = self._layer_rate(name, tellers)
+        layer, rate = self._layer_rate(name, depths)
         key, custom = self._custom(name)
         travel = self._travel(owner) * custom.get("lr_mult", 1.0)
         is_owned = owner is not None
@@ -194,14 +206,14 @@ class GroupRule:
             return 0.0
         return self.position_travel * (max(owner.kernel_size) - 1) / 2
 
-    def _layer_rate(self, name: str, tellers: Mapping[str, nn.Module]) -> tuple[str, float]:
+    def _layer_rate(self, name: str, depths: Mapping[str, Depth]) -> tuple[str, float]:
         if self.decay_rate == 1:
             return "", 1.0
-        for prefix, teller in tellers.items():
+        for prefix, depth in depths.items():
             if name.startswith(prefix):
-                layer, top = teller.get_layer_depth(name, prefix, self.decay_type, self.num_layers)
+                layer, top = depth(name)
                 # Layers of one number in different backbones learn at different rates.
-                owner = prefix if len(tellers) > 1 else ""
+                owner = prefix if len(depths) > 1 else ""
                 return f"{owner}layer_{layer}", self.decay_rate ** (top - layer)
         return "head", 1.0
 

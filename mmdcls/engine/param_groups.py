@@ -16,6 +16,7 @@ from mmdcls.dcls.parameter_groups import (
 )
 from mmdcls.registry import OPTIM_WRAPPER_CONSTRUCTORS, check_type
 
+from .layer_depth import depths_of
 from .position_travel import refuse_unsettled
 
 OPTIONS = (
@@ -34,7 +35,7 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     paramwise_cfg:
     decay_rate: a parameter of layer i learns at lr * decay_rate ** (number of layers + 1 - i),
-        where the backbone says which layer it belongs to (`get_layer_depth`), and everything
+        where the backbone says which layer it belongs to (see `depths_of`), and everything
         outside the backbone learns at lr. Default 1, which asks nothing of the backbone.
     decay_type: "layer_wise" (default) or "stage_wise".
     num_layers: the number of layers, where it shall not be the backbone's own.
@@ -79,7 +80,11 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "the parameters are cut into pieces without shape, so that weight decay cannot be "
                 "decided by shape; use strategy=dict(type='mmdcls.FSDPStrategy')"
             )
-        groups = self.rule.groups(module)
+        rule = self.rule
+        depths = None
+        if rule.decay_rate < 1:
+            depths = depths_of(module, rule.decay_type, rule.num_layers)
+        groups = rule.groups(module, depths)
         params.extend(groups)
         print_log(group_table(groups), logger="current")
         if unused := self.rule.unused_keys(module):
