@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +25,37 @@ IMAGES = 3
 BOXES = ((6, 8, 50, 60), (64, 20, 40, 45))
 # The heads of segmentors, whose own width is called "channels", can be thinner than backbones.
 THINNING, HEAD_THINNING = 4, 16
+
+
+class Thin(NamedTuple):
+    """A small network of a kind: its options, and its channels by those of the full one."""
+
+    options: dict
+    channels: dict[int, int]
+
+
+def smaller_of_timm(model_name: str, full: list[int], thin: list[int]) -> Thin:
+    return Thin(dict(model_name=model_name, drop_path_rate=0.0), dict(zip(full, thin, strict=True)))
+
+
+METAFORMER, CONVNEXT, ATTO = [64, 128, 320, 512], [96, 192, 384, 768], [40, 80, 160, 320]
+RESNET = {width: width // THINNING for width in (256, 512, 1024, 2048)}
+# By the network that is converted, or the model of timm.
+THIN = {
+    "ResNet": Thin(dict(base_channels=16), RESNET),
+    "ResNetV1c": Thin(dict(base_channels=16, stem_channels=16), RESNET),
+    "MSCAN": Thin(
+        dict(embed_dims=[8, 16, 40, 64], depths=[1, 1, 2, 1], drop_path_rate=0.0),
+        {64: 16, 160: 40, 256: 64},
+    ),
+    "MobileNetV2": Thin(dict(widen_factor=0.25), {24: 8, 32: 8, 96: 24, 320: 80}),
+    "convnext_tiny": smaller_of_timm("convnext_atto", CONVNEXT, ATTO),
+    "inception_next_tiny": smaller_of_timm("inception_next_atto", CONVNEXT, ATTO),
+    "fastvit_sa24": smaller_of_timm("fastvit_t8", [64, 128, 256, 512], [48, 96, 192, 384]),
+    # There is none that is smaller.
+    "convformer_s18": smaller_of_timm("convformer_s18", METAFORMER, METAFORMER),
+    "caformer_s18": smaller_of_timm("caformer_s18", METAFORMER, METAFORMER),
+}
 
 
 def write_ade(root: Path) -> dict:
@@ -142,14 +174,25 @@ def thin_model(cfg: Config) -> dict:
     options |= {key: 0.0 for key, _ in leaves("model", cfg.model) if key.endswith("score_thr")}
     # The published weights are of the full width, and behind URLs.
     options["model.backbone.init_cfg"] = None
-    arch = cfg.model.backbone.arch
-    if not isinstance(arch, str):
+    backbone = cfg.model.backbone
+    is_converted = backbone.type == "mmdcls.Converted"
+    arch = backbone.get("arch")
+    if not is_converted and not isinstance(arch, str):
         return options
+    thin = thin_network(backbone) if is_converted else Thin({}, {})
     for key, value in leaves("model", cfg.model):
+        if key.startswith("model.backbone."):
+            continue
         if key.endswith("channels"):
             divisor = HEAD_THINNING if key.endswith(".channels") else THINNING
-            many = isinstance(value, (list, tuple))
-            options[key] = [v // divisor for v in value] if many else value // divisor
+            many = value if isinstance(value, (list, tuple)) else [value]
+            channels = thin.channels if key.endswith("in_channels") else {}
+            few = [channels.get(width, width // divisor) for width in many]
+            options[key] = few if many is value else few[0]
+        elif key.endswith("num_groups"):
+            options[key] = value // THINNING
+    if is_converted:
+        return options | {f"model.backbone.{name}": value for name, value in thin.options.items()}
     return {
         **options,
         "model.backbone.drop_path_rate": 0.0,
@@ -157,6 +200,10 @@ def thin_model(cfg: Config) -> dict:
         "model.backbone.arch.depths": [1, 1, 2, 1],
         "model.backbone.arch.channels": [width // THINNING for width in ARCHS[arch]["channels"]],
     }
+
+
+def thin_network(backbone: dict) -> Thin:
+    return THIN[backbone.get("model_name", backbone.network).partition(".")[0]]
 
 
 def quarter_size(cfg: Config) -> dict:

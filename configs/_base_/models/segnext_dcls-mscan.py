@@ -1,0 +1,46 @@
+norm_cfg = dict(type="SyncBN", requires_grad=True)
+model = dict(
+    type="EncoderDecoder",
+    data_preprocessor=dict(
+        type="SegDataPreProcessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        size=(512, 512),
+        pad_val=0,
+        seg_pad_val=255,
+        test_cfg=dict(size_divisor=32),
+    ),
+    backbone=dict(
+        type="mmdcls.Converted",
+        network="MSCAN",
+        embed_dims=[32, 64, 160, 256],
+        mlp_ratios=[8, 8, 4, 4],
+        depths=[3, 3, 5, 2],
+        drop_path_rate=0.1,
+        norm_cfg=norm_cfg,
+        # The strips beside this convolution reach 21 cells along one axis.
+        dcls=dict(
+            where=r"block\d\.\d+\.attn\.spatial_gating_unit\.conv0",
+            kernel_size=17,
+            kernel_count="neutral",
+            interpolation="bilinear",
+            share="stage",
+        ),
+    ),
+    decode_head=dict(
+        type="LightHamHead",
+        in_channels=[64, 160, 256],
+        in_index=[1, 2, 3],
+        channels=256,
+        ham_channels=256,
+        dropout_ratio=0.1,
+        num_classes=150,
+        norm_cfg=dict(type="GN", num_groups=32, requires_grad=True),
+        align_corners=False,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
+        ham_kwargs=dict(MD_S=1, MD_R=16, train_steps=6, eval_steps=7, inv_t=100, rand_init=True),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode="whole"),
+)
