@@ -5,6 +5,8 @@ _base_ = [
     "../_base_/mmdet_runtime.py",
 ]
 
+checkpoint_file = "https://download.pytorch.org/models/resnet50-0676ba61.pth"
+model = dict(backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=checkpoint_file)))
 # mmdet's ResNet does not say how deep a parameter lies.
 optim_wrapper = dict(
     optimizer=dict(lr=1e-4),

@@ -5,6 +5,8 @@ _base_ = [
     "../_base_/mmseg_runtime.py",
 ]
 
+checkpoint_file = "mmcls://mobilenet_v2"
+model = dict(backbone=dict(init_cfg=dict(type="Pretrained", checkpoint=checkpoint_file)))
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(_delete_=True, type="SGD", lr=0.01, momentum=0.9, weight_decay=5e-4),

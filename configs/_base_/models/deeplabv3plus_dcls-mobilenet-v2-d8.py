@@ -19,7 +19,6 @@ model = dict(
             interpolation="bilinear",
             share="stage",
         ),
-        init_cfg=dict(type="Pretrained", checkpoint="mmcls://mobilenet_v2"),
     ),
     decode_head=dict(
         _delete_=True,

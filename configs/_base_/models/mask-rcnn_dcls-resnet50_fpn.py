@@ -18,7 +18,6 @@ model = dict(
             interpolation="bilinear",
             share="stage",
         ),
-        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
     ),
     neck=dict(in_channels=[256, 512, 1024, 2048]),
 )

@@ -20,7 +20,6 @@ model = dict(
             interpolation="bilinear",
             share="stage",
         ),
-        init_cfg=dict(type="Pretrained", checkpoint="open-mmlab://resnet50_v1c"),
     ),
     decode_head=dict(in_channels=[256, 512, 1024, 2048]),
     auxiliary_head=dict(in_channels=1024),
