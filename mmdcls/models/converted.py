@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from mmengine.logging import print_log
 from mmengine.registry import MODELS as MMENGINE_MODELS
-from torch import nn
+from torch import Tensor, nn
 
 from mmdcls.dcls import Rule, convert
 from mmdcls.registry import MODELS, bare_name, check_type
@@ -31,7 +31,23 @@ def converted(network: str, dcls: Mapping | Sequence[Mapping], **options) -> nn.
     rules = rules_of(dcls)
     model, conversion = convert(MMENGINE_MODELS.build(dict(type=network, **options)), rules)
     print_log(f"{bare_name(network)}: {conversion}", logger="current")
+    for part in (model, getattr(model, "backbone", None)):
+        if isinstance(part, nn.Module):
+            part.register_forward_hook(contiguous_maps)
     return model
+
+
+def contiguous_maps(module: nn.Module, inputs: tuple, output: object) -> object:
+    """Hook of a network's forward: its maps in the order of cells in which others expect them.
+
+    Depthwise DCLS layers may leave them in channels_last, which mmcv's roi_align on CPUs reads as
+    if it were not.
+    """
+    if isinstance(output, Tensor):
+        return output.contiguous()
+    if type(output) in (list, tuple):
+        return type(output)(contiguous_maps(module, inputs, value) for value in output)
+    return output
 
 
 def rules_of(dcls: Mapping | Sequence[Mapping]) -> list[Rule]:

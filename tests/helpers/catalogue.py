@@ -14,6 +14,10 @@ from mmdcls.models.convolutions import built_without_values
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.py"))
 LEAVES = [path for path in FILES if "_base_" not in path.relative_to(CONFIGS).parts]
+# Those whose backbone is a network of others, converted by a rule.
+CONVERTED = [
+    path for path in LEAVES if Config.fromfile(path).model.backbone.type == "mmdcls.Converted"
+]
 METHODS = sorted(path.parent for path in CONFIGS.glob("*/metafile.yml"))
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine import load as load_yaml
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from helpers.catalogue import build_without_memory, leaf_of, load
+from helpers.catalogue import CONVERTED, build_without_memory, leaf_of, load
 
 IMAGENET_CLASSES = 1000
 
@@ -43,6 +45,46 @@ def test_a_classifier_has_the_published_number_of_parameters(arch, kernel_count,
 )
 def test_a_model_has_the_published_number_of_parameters(method, size, published):
     assert round(millions(full_size(leaf_of(method, size)))) == published
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "change"),
+    [
+        # Of the published classifiers.
+        ("upernet", "resnet50", -1_548_288),
+        ("mask_rcnn", "resnet50", -1_548_288),
+        ("upernet", "convformer", 73_984),
+        ("upernet", "caformer", 8_832),
+        ("upernet", "fastvit", -30_720),
+        # Neutral, but for what a whole number of elements leaves.
+        ("upernet", "inceptionnext", pytest.approx(0, abs=2_000)),
+        ("segnext", "mscan-t", pytest.approx(0, abs=2_000)),
+        ("mobilenet_v2", "mobilenet", pytest.approx(0, abs=2_000)),
+    ],
+)
+def test_a_converted_network_has_about_the_parameters_of_the_dense_one(method, name, change):
+    cfg = load(leaf_of(method, name))
+    converted = built_size(cfg)
+    backbone = cfg.model.backbone
+    backbone.type = backbone.pop("network")
+    del backbone["dcls"]
+    assert converted - built_size(cfg) == change
+
+
+def built_size(cfg: Config) -> int:
+    return sum(parameter.numel() for parameter in build_without_memory(cfg).parameters())
+
+
+@pytest.mark.parametrize("leaf", CONVERTED, ids=lambda path: path.stem)
+def test_metafiles_say_how_many_parameters_a_converted_network_has(leaf):
+    (model,) = (
+        model
+        for model in load_yaml(leaf.parent / "metafile.yml")["Models"]
+        if model["Name"] == leaf.stem
+    )
+    said = model["Metadata"]["Parameters (M)"]
+    digits = 0 if isinstance(said, int) else 1
+    assert round(built_size(load(leaf)) / 1e6, digits) == said
 
 
 @pytest.mark.parametrize(
