@@ -28,6 +28,7 @@ extras = dict(
     gpu=[TRITON],
     # What the analyze_logs.py of mmseg and mmdet draw with.
     analysis=["seaborn"],
+    # Networks that mmseg's TIMMBackbone builds; timm brings torchvision.
     timm=["timm>=1.0"],
     # mmpretrain imports torchvision without declaring it.
     cls=["mmpretrain>=1.2", "torchvision"],

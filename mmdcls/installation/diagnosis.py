@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .environment import OPS, OTHERS, STACKS, Attempt, Environment, name_of
+from .environment import OPS, OTHERS, STACKS, WITH_TORCHVISION, Attempt, Environment, name_of
 
 OLDEST_TORCH = (2, 6)
 
@@ -134,12 +134,33 @@ def no_pkg_resources(environment: Environment, module: str, found: re.Match) -> 
 
 
 def other_torchvision(environment: Environment, module: str, found: re.Match) -> Problem:
-    error = environment.attempts["torchvision"].error
+    error, torch = environment.attempts["torchvision"].error, environment.version("torch")
+    text = (
+        f"torchvision {environment.version('torchvision')} does not load beside torch {torch} "
+        f"({error})"
+    )
+    needing = [name for name in WITH_TORCHVISION if name in environment.distributions]
+    if not needing:
+        return Problem(
+            f"{text}; of this stack only timm and mmpretrain need it, and then the build for the "
+            f"same torch.",
+            "pip uninstall -y torchvision",
+        )
     return Problem(
-        f"torchvision {environment.version('torchvision')} does not load beside torch "
-        f"{environment.version('torch')} ({error}); of this stack only mmpretrain needs it, "
-        f"and then the build for the same torch.",
-        "pip uninstall -y torchvision",
+        f"{text}, nor do {' and '.join(needing)}, which import it, and mmseg, which imports timm "
+        f"where it is; they need the build for the same torch, or to be uninstalled with it.",
+        torchvision_for(torch, environment.attempts["torch"].cuda),
+    )
+
+
+def torchvision_for(torch: str, cuda: str) -> str:
+    """The command that installs the build for a torch: 0.28 came with torch 2.13, and so on."""
+    major, minor = numbers(torch)
+    channel = f"cu{cuda.replace('.', '')}" if cuda else "cpu"
+    version = f'"torchvision==0.{minor + 15}.*"' if major == 2 else "torchvision"
+    return (
+        f"pip install --force-reinstall --no-deps {version} "
+        f"--index-url https://download.pytorch.org/whl/{channel}"
     )
 
 

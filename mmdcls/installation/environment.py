@@ -38,6 +38,8 @@ NEEDS = {
     "ftfy": (),
     "regex": (),
 }
+# Extras that import torchvision, by the names of their packages.
+WITH_TORCHVISION = {"timm": ("torch",), "mmpretrain": ("mmcv",)}
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ def examine() -> Environment:
     needs = dict(NEEDS)
     if "torchvision" in distributions:
         needs["torchvision"] = ("torch",)
+    for name, needed in WITH_TORCHVISION.items():
+        if name in distributions:
+            needs[name] = (*needed, *(["torchvision"] if "torchvision" in needs else []))
     if "OpenMMLab" in environment.stacks:
         needs["pkg_resources"] = ()
     # The current folder leaves the path: a checkout in it would hide what is installed.

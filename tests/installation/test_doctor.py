@@ -163,6 +163,40 @@ CASES = [
         {"torchvision": "0.28.0"},
     ),
     Case(
+        "other_torchvision",
+        "does not load beside torch 2.13.0 (RuntimeError: operator torchvision::nms does not "
+        "exist), nor do timm and mmpretrain, which import it, and mmseg",
+        'pip install --force-reinstall --no-deps "torchvision==0.28.*" '
+        "--index-url https://download.pytorch.org/whl/cpu",
+        {
+            "torchvision.py": "raise RuntimeError('operator torchvision::nms does not exist')",
+            "timm/__init__.py": "import torchvision",
+            "mmpretrain/__init__.py": "import torchvision",
+            "mmseg/__init__.py": "import timm",
+        },
+        {"torchvision": "0.28.0", "timm": "1.0.31", "mmpretrain": "1.2.0"},
+    ),
+    Case(
+        "other_torchvision",
+        "torchvision 0.28.0 does not load",
+        'pip install --force-reinstall --no-deps "torchvision==0.28.*" '
+        "--index-url https://download.pytorch.org/whl/cu130",
+        {
+            "torch/__init__.py": TORCH_WITH_GPU,
+            "mmcv/_ext.py": OPS.replace("not available", "13.0"),
+            "torchvision.py": "raise RuntimeError('operator torchvision::nms does not exist')",
+            "timm/__init__.py": "import torchvision",
+        },
+        {"torchvision": "0.28.0", "timm": "1.0.31"},
+    ),
+    Case(
+        "missing",
+        "torchvision is not installed, and timm needs it",
+        "pip install torchvision",
+        {"timm/__init__.py": "import torchvision"},
+        {"timm": "1.0.31"},
+    ),
+    Case(
         "missing",
         "ftfy is not installed, and mmseg needs it",
         "pip install ftfy",
