@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmdcls.analysis.networks import SIZES, count, dense, proposals_of, size_of
 from mmdcls.analysis.report import CONVENTION, table
-from mmdcls.config import add_options, read_config
+from mmdcls.config import add_options, read_config, without_pretrained
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add_options(parser)
     parsed = parser.parse_args(arguments)
-    cfg = read_config(parsed.config, parsed.cfg_options)
+    cfg = without_pretrained(read_config(parsed.config, parsed.cfg_options))
     size = tuple(parsed.shape) if parsed.shape else size_of(cfg)
     parts, plain = count(cfg, size), dense(cfg)
     sys.stdout.write(f"one image, height {size[0]}, width {size[1]}{proposals_of(cfg)}\n\n")
