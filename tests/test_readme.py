@@ -18,7 +18,7 @@ FRAGMENTS = [block for block in BLOCKS if block.startswith("model")]
 
 
 def test_there_are_examples_of_each_kind():
-    assert len(OWN_DATA) == 2 and len(FRAGMENTS) == 2 and len(BLOCKS) == 8 and len(PIECES) == 8
+    assert len(OWN_DATA) == 2 and len(FRAGMENTS) == 3 and len(BLOCKS) == 9 and len(PIECES) == 8
 
 
 def test_the_layer_example_runs():
@@ -51,7 +51,7 @@ def test_a_config_for_own_data_builds_model_and_data(tmp_path, block):
     assert counts == {len(cfg.mine.metainfo.classes)}
 
 
-@pytest.mark.parametrize("block", FRAGMENTS, ids=["backbone", "conv_cfg"])
+@pytest.mark.parametrize("block", FRAGMENTS, ids=["backbone", "converted", "conv_cfg"])
 def test_a_fragment_fits_a_config_of_anybody(tmp_path, block):
     base = dict(model=dict(type="mmdet.RetinaNet", backbone=dict(type="mmdet.ResNet", depth=18)))
     if "DclsConvNeXt" in block:
