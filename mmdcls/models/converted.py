@@ -1,5 +1,6 @@
 """Any network that a config can name, with DCLS layers where a rule says."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
@@ -9,6 +10,18 @@ from torch import Tensor, nn
 
 from mmdcls.dcls import Rule, convert
 from mmdcls.registry import MODELS, bare_name, check_type
+
+
+class IntoRun(logging.Handler):
+    """What is said of layers, such as how close elements came to dense kernels, in a run's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_log(record.getMessage(), logger="current", level=record.levelno)
+
+
+LAYERS = logging.getLogger("mmdcls.dcls")
+LAYERS.setLevel(logging.INFO)
+LAYERS.addHandler(IntoRun())
 
 
 @MODELS.register_module(name="Converted")

@@ -71,24 +71,21 @@ def test_with_as_many_elements_as_cells_it_is_the_dense_network(leaf, tmp_path):
     assert_same_maps(ours, theirs)
 
 
-@pytest.mark.slow
-@every_leaf
-def test_it_trains_from_dense_weights_and_validates(leaf, tmp_path):
+def in_two_iterations(leaf: Path, folder: Path) -> Config:
+    """A config that trains, validates and saves, without a start."""
     cfg = thin(leaf)
-    torch.save(dense_of(cfg.model.backbone).state_dict(), tmp_path / "dense.pth")
-    start = dict(type="Pretrained", checkpoint=str(tmp_path / "dense.pth"))
-    cfg.model.backbone.init_cfg = start
     iterations = dict(type="IterBasedTrainLoop", max_iters=2, val_interval=2)
     options = {
-        **synthetic.write_data(cfg, tmp_path / "data"),
+        **synthetic.write_data(cfg, folder / "data"),
         **synthetic.in_process(),
+        **synthetic.quarter_size(cfg),
         "param_scheduler": [],
         "train_cfg": dict(iterations, _delete_=True),
         "default_hooks.checkpoint": dict(by_epoch=False, interval=2, save_optimizer=False),
         "log_processor.by_epoch": False,
-        "visualizer.name": leaf.stem,
+        "visualizer.name": f"{leaf.stem}_{folder.name}",
+        "experiment_name": f"{leaf.stem}_{folder.name}",
     }
-    options |= synthetic.quarter_size(cfg)
     for key, _ in synthetic.leaves("train_dataloader", cfg.train_dataloader):
         if key.endswith(".scales"):
             options[key] = [(120, 160)]
@@ -96,11 +93,56 @@ def test_it_trains_from_dense_weights_and_validates(leaf, tmp_path):
         # mmcv's nms and roi_align know no bfloat16 on CPUs.
         options["optim_wrapper.type"] = "OptimWrapper"
     cfg.merge_from_dict(options)
-    cfg.launcher, cfg.work_dir = "none", str(tmp_path / "work")
+    cfg.launcher, cfg.work_dir = "none", str(folder / "work")
+    return cfg
+
+
+@pytest.mark.slow
+@every_leaf
+def test_it_trains_from_dense_weights_and_validates(leaf, tmp_path):
+    cfg = in_two_iterations(leaf, tmp_path)
+    torch.save(dense_of(cfg.model.backbone).state_dict(), tmp_path / "dense.pth")
+    cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "dense.pth"))
     launch.run(cfg, "train")
+    (log,) = tmp_path.glob("work/*/*.log")
+    assert "dense kernels became elements, with a relative error of" in log.read_text()
     saved = torch.load(tmp_path / "work/iter_2.pth", weights_only=True)["state_dict"]
     assert any(name.endswith(".positions") for name in saved)
     assert all(value.isfinite().all() for value in saved.values())
+
+
+SEGNEXT = leaf_of("segnext", "mscan-t")
+
+
+def dense_segmentor(cfg: Config, folder: Path, **options) -> str:
+    backbone = {key: value for key, value in cfg.model.backbone.items() if key != "dcls"}
+    backbone["type"] = backbone.pop("network")
+    model = MODELS.build(dict(cfg.model, backbone=dict(backbone, **options)))
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / "dense.pth")
+    return str(folder / "dense.pth")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["train", "test"])
+def test_a_whole_dense_segmentor_is_trained_on_and_tested(task, tmp_path):
+    cfg = in_two_iterations(SEGNEXT, tmp_path)
+    cfg.load_from = dense_segmentor(cfg, tmp_path)
+    launch.run(cfg, task)
+
+
+@pytest.mark.parametrize(
+    ("resume", "widths", "misfit"),
+    [
+        (True, [8, 16, 40, 64], r"conv0\.positions is not there"),
+        (False, [16, 32, 80, 128], r"is \(8, 3, 3, 3\) there"),
+    ],
+    ids=["to resume, from dense", "to start, from a wider one"],
+)
+def test_what_does_not_fit_is_refused(resume, widths, misfit, tmp_path):
+    cfg = in_two_iterations(SEGNEXT, tmp_path)
+    cfg.load_from, cfg.resume = dense_segmentor(cfg, tmp_path, embed_dims=widths), resume
+    with pytest.raises(SystemExit, match=f"of another model: .*{misfit}"):
+        launch.run(cfg, "train")
 
 
 def test_a_network_of_timm_starts_from_what_it_has_loaded_while_it_was_built(tmp_path):
