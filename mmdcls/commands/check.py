@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 
-from mmdcls.config import add_options, one_line, read_config
+from mmdcls.config import add_options, one_line, read_config, without_pretrained
 from mmdcls.data.checks import findings_of
 from mmdcls.data.findings import Finding, Run
 from mmdcls.data.paths import check_paths
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_options(parser)
     parsed = parser.parse_args(arguments)
-    cfg = read_config(parsed.config, parsed.cfg_options)
+    cfg = without_pretrained(read_config(parsed.config, parsed.cfg_options))
     splits = tuple(split for split in parsed.splits if cfg.get(f"{split}_dataloader"))
     check_paths(cfg, splits)
     found = list(findings_of(Run(cfg, MODELS.build(cfg.model), splits)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmdcls.checkpoint.initial_files import check_pretrained
-from mmdcls.config import add_options, read_config
+from mmdcls.config import add_options, read_config, without_pretrained
 from mmdcls.data.checks import findings_of
 from mmdcls.data.findings import Run, refuse
 from mmdcls.wrapping import unwrapped
@@ -55,6 +55,8 @@ def run(cfg: Config, task: str) -> None:
             traces.check()
             splits = ("train", "val") if task == "train" else ("test",)
             check_config(cfg, splits)
+            if task == "test":
+                without_pretrained(cfg)
             runner = build_runner(cfg)
             runner.register_hook(checks)
             check_layers(cfg, runner.model)

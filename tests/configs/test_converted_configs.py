@@ -10,6 +10,8 @@ from torch import nn
 
 from helpers import synthetic
 from helpers.catalogue import CONVERTED, leaf_of, load
+from mmdcls import commands
+from mmdcls.checkpoint.trained import load_trained
 from mmdcls.dcls import DclsNd
 from mmdcls.running import launch
 
@@ -159,3 +161,22 @@ def test_a_network_of_timm_starts_from_what_it_has_loaded_while_it_was_built(tmp
     theirs.eval()
     assert torch.equal(theirs.timm_model.stem_0.weight, dense.stem[0].weight)
     assert_same_maps(ours, theirs)
+
+
+@pytest.mark.slow
+def test_what_fills_a_model_or_only_looks_at_it_downloads_nothing(tmp_path, capsys):
+    cfg = in_two_iterations(leaf_of("upernet", "timm-convnext-t"), tmp_path)
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / "trained.pth")
+    overlay = dict(file=str(tmp_path / "nowhere.pth"))
+    cfg.model.backbone.update(pretrained=True, pretrained_cfg_overlay=overlay)
+    with pytest.raises(FileNotFoundError):
+        MODELS.build(cfg.model)
+    config, trained = str(tmp_path / "config.py"), str(tmp_path / "trained.pth")
+    cfg.dump(config)
+    assert commands.main(["check", config]) == 0
+    commands.main(["convs", config])
+    commands.main(["flops", config, "--shape", "64", "64"])
+    commands.main(["convert", trained, str(tmp_path / "new.pth"), "--config", config])
+    load_trained(config, trained)
+    cfg.load_from = trained
+    launch.run(cfg, "test")
