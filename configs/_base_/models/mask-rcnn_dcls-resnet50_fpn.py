@@ -7,7 +7,8 @@ model = dict(
         network="ResNet",
         depth=50,
         out_indices=(0, 1, 2, 3),
-        frozen_stages=1,
+        # The stem alone: what a stage with fewer elements than cells lacks, it has to learn.
+        frozen_stages=0,
         style="pytorch",
         norm_cfg=dict(type="BN", requires_grad=True),
         norm_eval=True,
