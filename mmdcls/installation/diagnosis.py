@@ -135,6 +135,7 @@ def no_pkg_resources(environment: Environment, module: str, found: re.Match) -> 
 
 def other_torchvision(environment: Environment, module: str, found: re.Match) -> Problem:
     error, torch = environment.attempts["torchvision"].error, environment.version("torch")
+    cuda = environment.attempts["torch"].cuda
     text = (
         f"torchvision {environment.version('torchvision')} does not load beside torch {torch} "
         f"({error})"
@@ -148,20 +149,21 @@ def other_torchvision(environment: Environment, module: str, found: re.Match) ->
         )
     return Problem(
         f"{text}, nor do {' and '.join(needing)}, which import it, and mmseg, which imports timm "
-        f"where it is; they need the build for the same torch, or to be uninstalled with it.",
-        torchvision_for(torch, environment.attempts["torch"].cuda),
+        f"where it is; they need the build for the same torch ({build_of(cuda)}), from the index "
+        f"that torch came from (--index-url), or to be uninstalled with it.",
+        torchvision_for(torch),
     )
 
 
-def torchvision_for(torch: str, cuda: str) -> str:
-    """The command that installs the build for a torch: 0.28 came with torch 2.13, and so on."""
+def build_of(cuda: str) -> str:
+    return f"cu{cuda.replace('.', '')}" if cuda else "cpu"
+
+
+def torchvision_for(torch: str) -> str:
+    """The command that installs the version for a torch: 0.28 came with torch 2.13, and so on."""
     major, minor = numbers(torch)
-    channel = f"cu{cuda.replace('.', '')}" if cuda else "cpu"
     version = f'"torchvision==0.{minor + 15}.*"' if major == 2 else "torchvision"
-    return (
-        f"pip install --force-reinstall --no-deps {version} "
-        f"--index-url https://download.pytorch.org/whl/{channel}"
-    )
+    return f"pip install --force-reinstall --no-deps {version}"
 
 
 def missing(environment: Environment, module: str, found: re.Match) -> Problem:

@@ -166,8 +166,7 @@ CASES = [
         "other_torchvision",
         "does not load beside torch 2.13.0 (RuntimeError: operator torchvision::nms does not "
         "exist), nor do timm and mmpretrain, which import it, and mmseg",
-        'pip install --force-reinstall --no-deps "torchvision==0.28.*" '
-        "--index-url https://download.pytorch.org/whl/cpu",
+        'pip install --force-reinstall --no-deps "torchvision==0.28.*"',
         {
             "torchvision.py": "raise RuntimeError('operator torchvision::nms does not exist')",
             "timm/__init__.py": "import torchvision",
@@ -178,9 +177,8 @@ CASES = [
     ),
     Case(
         "other_torchvision",
-        "torchvision 0.28.0 does not load",
-        'pip install --force-reinstall --no-deps "torchvision==0.28.*" '
-        "--index-url https://download.pytorch.org/whl/cu130",
+        "the build for the same torch (cu130), from the index that torch came from",
+        'pip install --force-reinstall --no-deps "torchvision==0.28.*"',
         {
             "torch/__init__.py": TORCH_WITH_GPU,
             "mmcv/_ext.py": OPS.replace("not available", "13.0"),
