@@ -7,6 +7,7 @@ from torch import nn
 
 from .elements import ElementPositions, position_owners
 from .layers import DclsNd
+from .wrappers import unwrapped, without_wrappers
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,11 @@ def position_groups(model: nn.Module) -> list[PositionGroup]:
 
     A layer uses its own, those that it has borrowed, or those of the nearest module above it.
     """
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, DclsNd)}
+    layers = {
+        without_wrappers(name): module
+        for name, module in unwrapped(model).named_modules()
+        if isinstance(module, DclsNd)
+    }
     owners = position_owners(model)
     groups = {name: PositionGroup(name, owner, {}) for name, owner in owners.items()}
     names = {owner: name for name, owner in owners.items()}

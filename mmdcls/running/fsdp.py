@@ -10,10 +10,12 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
+from mmdcls.dcls.groups import is_above, position_groups
+from mmdcls.dcls.wrappers import without_wrappers
 from mmdcls.errors import InputError
 from mmdcls.models.convnext import Block
 from mmdcls.registry import STRATEGIES
-from mmdcls.wrapping import whole_parameters
+from mmdcls.wrapping import is_cut, whole_parameters
 
 AMP = ("AmpOptimWrapper", "mmdcls.AmpOptimWrapper")
 
@@ -43,6 +45,11 @@ class FSDPStrategy(MMEngineFSDPStrategy):
             if state_dict_cfg == "full":
                 state_dict_cfg = full_state_on_cpu()
         super().__init__(model_wrapper=wrapper, state_dict_cfg=state_dict_cfg, **options)
+
+    def _wrap_model(self, model: nn.Module) -> nn.Module:
+        wrapped = super()._wrap_model(model)
+        check_units(wrapped)
+        return wrapped
 
     def build_optim_wrapper(
         self, optim_wrapper: BaseOptimWrapper | dict, model: nn.Module | None = None
@@ -90,6 +97,21 @@ class FSDPStrategy(MMEngineFSDPStrategy):
             self.model, self.optim_wrapper.optimizer, state_dict
         )
         self.optim_wrapper.load_state_dict(pieces | dict(base_param_settings=settings))
+
+
+def check_units(model: nn.Module) -> None:
+    """Raises InputError where layers share positions that another unit would have freed."""
+    units = [without_wrappers(name) for name, module in model.named_modules() if is_cut(module)]
+    for group in position_groups(model):
+        # The innermost that the owner is in.
+        unit = max((name for name in units if is_above(name, group.name)), key=len)
+        outside = [name for name in group.layers if not is_above(unit, name)]
+        if outside:
+            raise InputError(
+                f"{outside[0]} uses the positions of {group.name}, in another unit of "
+                f"auto_wrap_policy, which are freed when it runs: give a policy whose units are "
+                f"whole stages, or share='layer' in the rule."
+            )
 
 
 def full_state_on_cpu() -> dict:
