@@ -199,15 +199,6 @@ def test_frozen_positions_get_no_gradient_and_the_weight_does():
         assert layer.weight.grad.abs().sum() > 0
 
 
-@pytest.fixture
-def process_group(tmp_path):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
-    )
-    yield
-    torch.distributed.destroy_process_group()
-
-
 @each_interpolation
 def test_ddp_gives_the_gradients_of_the_bare_module(interpolation, process_group):
     bare = nn.Sequential(
