@@ -14,7 +14,6 @@ from mmengine.hooks import EMAHook
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
-from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
 from helpers import distributed_cases as cases
 from helpers.networks_of_convs import Block, Network
@@ -22,8 +21,8 @@ from helpers.processes import finish, free_port, start, succeed
 from mmdcls.dcls import convert
 from mmdcls.engine import Repulsion
 from mmdcls.errors import InputError
-from mmdcls.running import launch
-from mmdcls.running.fsdp import FSDPStrategy, check_units
+from mmdcls.running import fsdp, launch
+from mmdcls.running.fsdp import FSDPStrategy
 from mmdcls.running.hooks import CheckInputs
 from mmdcls.running.runner import build_runner
 
@@ -259,19 +258,16 @@ def test_averages_of_cut_parameters_are_refused(cut_model):
 
 
 @pytest.mark.parametrize("unit", [nn.Sequential, Block])
-def test_units_that_take_positions_from_each_other_are_refused(unit, cut_model):
+def test_units_that_take_positions_from_each_other_are_refused(unit, monkeypatch):
     network = Network()
     convert(network, dict(where=r"layer\d\.\d\.mixer", kernel_size=7, kernel_count=5))
-    wrapped = FullyShardedDataParallel(
-        network, auto_wrap_policy=ModuleWrapPolicy({unit}), device_id=torch.device("cpu")
-    )
+    monkeypatch.setattr(fsdp, "is_cut", lambda module: isinstance(module, (unit, Network)))
     if unit is nn.Sequential:
-        check_units(wrapped)
+        fsdp.check_units(network)
         return
-    with pytest.raises(
-        InputError, match=r"layer1\.1\.mixer uses the positions of layer1\.0\.mixer"
-    ):
-        check_units(wrapped)
+    sentence = r"layer1\.1\.mixer uses the positions of layer1\.0\.mixer"
+    with pytest.raises(InputError, match=sentence):
+        fsdp.check_units(network)
 
 
 def test_an_optimiser_of_cut_parameters_that_keeps_no_state_has_its_groups(cut_model):
