@@ -13,22 +13,30 @@ def merged(model: nn.Module, trim: bool = True) -> nn.Module:
 
     trim: without the borders of kernels that no element reaches.
 
-    A layer without positions of its own takes those of the nearest module above that has some.
-    Other layers that make their kernels become what their own `to_conv(trim=...)` says.
+    A layer without positions, its own or borrowed, takes those of the nearest module above that has
+    some. One that stands in several places of the model stays one. Other layers that make their
+    kernels become what their own `to_conv(trim=...)` says.
     """
-    return replaced(copy.deepcopy(model), None, trim)
+    model = replaced(copy.deepcopy(model), None, trim, {})
+    # Not while layers are replaced: any of them may use what any module owns.
+    for module in model.modules():
+        if isinstance(module, ElementPositions):
+            module.positions = module.sigma = None
+    return model
 
 
-def replaced(module: nn.Module, shares: Shares | None, trim: bool) -> nn.Module:
-    if isinstance(module, DclsNd):
-        return module.to_conv(shares if module.positions is None else None, trim=trim)
+def replaced(module: nn.Module, shares: Shares | None, trim: bool, convs: dict) -> nn.Module:
+    """convs: what has become of layers, by layer and the shares that it was given."""
     if hasattr(module, "to_conv"):
-        return module.to_conv(trim=trim)
+        needs_shares = isinstance(module, DclsNd) and module.owner is None
+        given = (shares,) if needs_shares else ()
+        if (module, given) not in convs:
+            convs[module, given] = module.to_conv(*given, trim=trim)
+        return convs[module, given]
     if isinstance(module, ElementPositions) and module.positions is not None:
         shares = module.shares()
-        module.positions = module.sigma = None
     # Not named_children(), which names a module of two names once.
     for name, child in list(module._modules.items()):
         if child is not None:
-            setattr(module, name, replaced(child, shares, trim))
+            setattr(module, name, replaced(child, shares, trim, convs))
     return module

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.cases import CONVS, GEOMETRIES, draw_input, draw_layer, geometry
-from mmdcls.dcls import INTERPOLATIONS, DclsNd, ElementPositions, merged
+from mmdcls.dcls import INTERPOLATIONS, Dcls2d, DclsNd, ElementPositions, merged
 
 each_interpolation = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 each_axes = pytest.mark.parametrize("axes", [1, 2, 3])
@@ -127,3 +127,31 @@ def test_other_layers_become_what_they_say_themselves():
 
     plain = merged(nn.Sequential(nn.ReLU(), Drawn()))
     assert type(plain[1]) is nn.Conv2d and plain[1].kernel_size == (3, 3)
+
+
+class Lent(nn.Module):
+    """Positions stand by themselves, and a layer of the same shape stands under others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        options = dict(padding=3, groups=4, kernel_count=3, share_positions=True)
+        self.positions = ElementPositions((7, 7), "bilinear", (4, 1, 3))
+        self.stage = ElementPositions((7, 7), "bilinear", (4, 1, 3))
+        self.stage.inside = Dcls2d(4, 4, 7, **options)
+        self.outside = Dcls2d(4, 4, 7, **options)
+        for layer in (self.stage.inside, self.outside):
+            layer.borrow_positions(self.positions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outside(self.stage.inside(x))
+
+
+def test_borrowed_positions_are_the_lenders_wherever_layers_stand():
+    model, x = Lent().double(), torch.randn(1, 4, 9, 9, dtype=torch.double)
+    torch.testing.assert_close(merged(model)(x), model(x))
+
+
+def test_a_layer_that_stands_in_two_places_stays_one():
+    layer = Dcls2d(4, 4, 5, padding=2, kernel_count=3)
+    model = merged(nn.Sequential(layer, nn.Sequential(layer)))
+    assert model[0] is model[1][0] and type(model[0]) is nn.Conv2d
