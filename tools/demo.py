@@ -29,6 +29,7 @@ from mmdcls.dcls.drawing import (
     draw_density,
     draw_kernel,
     draw_positions,
+    last_layers,
     owners_of,
 )
 from mmdcls.errors import InputError
@@ -253,7 +254,7 @@ def draw_frame(axes: np.ndarray, frame: tuple[np.ndarray, Objects, Objects]) -> 
 
 def draw_overview(frame: tuple[np.ndarray, Objects, Objects], model, path: Path) -> None:
     """One frame, and for each stage the learned positions over one of its dense kernels."""
-    owners = owners_of(model)
+    owners, layers = owners_of(model), last_layers(model)
     figure = Figure(figsize=(13, 3.3), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(3 * 192 / 210, 0.5 * len(owners)))
     draw_frame(left.subplots(1, 3), frame)
@@ -262,8 +263,8 @@ def draw_overview(frame: tuple[np.ndarray, Objects, Objects], model, path: Path)
     ):
         draw_density(top, owner)
         top.set_title(f"stage {index + 1}", fontsize=10)
-        layer, kernels = dense_kernels(owner)
-        draw_kernel(below, layer, owner, kernels, 0)
+        layer = layers[owner]
+        draw_kernel(below, layer, owner, dense_kernels(owner, layer), 0)
         bare(top)
         bare(below)
     figure.savefig(path, dpi=110)

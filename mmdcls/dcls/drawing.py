@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 from torch import Tensor, nn
 
 from .elements import ElementPositions, position_owners
+from .groups import position_groups
 from .layers import DclsNd
 from .positions import position_limits
 from .statistics import movement
@@ -48,7 +49,7 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
     On top, how many elements stand in each cell, over all channels; below, dense kernels.
     """
     start = start or {}
-    owners = owners_of(model)
+    owners, layers = owners_of(model), last_layers(model)
     columns = [owners[i] for i in chosen(len(owners), MOST_COLUMNS)]
     size = (0.6 + 2.6 * len(columns), 2.75 * (1 + KERNELS))
     figure = Figure(figsize=size, layout="constrained")
@@ -58,7 +59,8 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
         top.set_title(f"{name}\n{mean_distance(owner, start.get(name))}", fontsize=9)
         bar = figure.colorbar(counts, ax=top, shrink=0.8, pad=0.02)
         bar.ax.tick_params(labelsize=6)
-        layer, kernels = dense_kernels(owner)
+        layer = layers.get(owner)
+        kernels = [] if layer is None else dense_kernels(owner, layer)
         for ax in below[len(kernels) :]:
             ax.set_axis_off()
         for ax, channel in zip(below, chosen(len(kernels), KERNELS), strict=False):
@@ -97,7 +99,7 @@ def chosen(count: int, most: int) -> list[int]:
 
 def limits(owner: ElementPositions) -> tuple[float, float, float, float]:
     """Left, right, bottom and top edge of the kernel, in cells from its centre."""
-    height, width = owner.kernel_size
+    height, width = owner.extents
     left, top = -(width // 2) - 0.5, -(height // 2) - 0.5
     return left, left + width, top + height, top
 
@@ -114,7 +116,7 @@ def draw_density(ax: Axes, owner: ElementPositions) -> AxesImage:
     """How many elements stand in each cell of the kernel, over all channels; logarithmic."""
     rows, columns = array(owner.positions.flatten(1))
     left, right, bottom, top = limits(owner)
-    height, width = owner.kernel_size
+    height, width = owner.extents
     ranges = [[top, bottom], [left, right]]
     counts, *_ = np.histogram2d(rows, columns, bins=(height, width), range=ranges)
     norm = SymLogNorm(1, vmin=0, vmax=max(counts.max(), 1))
@@ -123,13 +125,16 @@ def draw_density(ax: Axes, owner: ElementPositions) -> AxesImage:
     return image
 
 
+def last_layers(model: nn.Module) -> dict[ElementPositions, DclsNd]:
+    """The last layer that uses the positions of each owner."""
+    groups = position_groups(model)
+    return {group.owner: list(group.layers.values())[-1] for group in groups if group.layers}
+
+
 @torch.no_grad()
-def dense_kernels(owner: ElementPositions) -> tuple[DclsNd, np.ndarray]:
-    """The last layer that uses these positions, and its kernels, (slices, height, width)."""
-    layers = [module for module in owner.modules() if isinstance(module, DclsNd)]
-    layer = layers[-1]
-    kernel = layer.kernel() if layer is owner else layer.kernel(owner.shares())
-    return layer, array(kernel.flatten(0, 1))
+def dense_kernels(owner: ElementPositions, layer: DclsNd) -> np.ndarray:
+    """Kernels of a layer that uses these positions, (slices, height, width)."""
+    return array(layer.kernel(owner.shares()).reshape(-1, *owner.extents))
 
 
 def array(tensor: Tensor) -> np.ndarray:
@@ -159,7 +164,7 @@ def draw_ways(ax: Axes, owner: ElementPositions, start: Tensor, index: int) -> N
 
 
 def cells_as_ticks(ax: Axes, owner: ElementPositions) -> None:
-    for size, set_ticks in zip(owner.kernel_size, (ax.set_yticks, ax.set_xticks), strict=True):
+    for size, set_ticks in zip(owner.extents, (ax.set_yticks, ax.set_xticks), strict=True):
         set_ticks(sorted({*position_limits(size), 0}))
     ax.tick_params(labelsize=6, length=2)
     ax.spines[:].set_linewidth(0.4)

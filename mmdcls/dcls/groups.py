@@ -33,12 +33,12 @@ def position_groups(model: nn.Module) -> list[PositionGroup]:
     groups = {name: PositionGroup(name, owner, {}) for name, owner in owners.items()}
     names = {owner: name for name, owner in owners.items()}
     for name, layer in layers.items():
-        found = names.get(layer.owner)
+        owner = names.get(layer.owner)
         if layer.owner is None:
             above = (other for other in owners if is_above(other, name))
-            found = max(above, key=len, default=None)
-        if found is not None:
-            groups[found].layers[name] = layer
+            owner = max(above, key=len, default=None)
+        if owner is not None:
+            groups[owner].layers[name] = layer
     return list(groups.values())
 
 

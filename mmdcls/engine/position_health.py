@@ -124,7 +124,7 @@ class PositionHealth(Hook):
 
     def draw(self, runner: Runner) -> None:
         owners = [owner for group in self.groups.values() for owner in group.values()]
-        if not any(len(owner.kernel_size) == 2 for owner in owners):
+        if not any(len(owner.extents) == 2 for owner in owners):
             return
         # Needs matplotlib, which figures do not.
         from mmdcls.dcls.drawing import positions_image

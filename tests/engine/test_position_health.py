@@ -189,12 +189,25 @@ def test_layers_of_other_networks_are_measured_one_by_one_without_those_that_can
 @pytest.mark.parametrize("layer", [Dcls1d, Dcls2d, Dcls3d])
 @pytest.mark.parametrize("count", [1, 3])
 def test_kernels_of_any_number_of_axes_and_elements_are_measured(tmp_path, layer, count):
+    measured(tmp_path, layer, 5, count, pictures=layer.axes == 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "pictures"),
+    [(Dcls2d, (1, 7), 0), (Dcls3d, (3, 1, 1), 0), (Dcls3d, (1, 5, 3), 1)],
+)
+def test_so_are_kernels_with_axes_of_one_cell(tmp_path, layer, size, pictures):
+    """And drawn by the axes on which elements move."""
+    measured(tmp_path, layer, size, 3, pictures)
+
+
+def measured(tmp_path, layer, size, count: int, pictures: int) -> None:
     name = f"Single{layer.__name__}"
     axes = layer.axes
 
     class Single(nn.Sequential):
         def __init__(self) -> None:
-            super().__init__(layer(1, 2, 5, padding=2, kernel_count=count))
+            super().__init__(layer(1, 2, size, padding=3, kernel_count=count))
 
         def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
             return [super().forward({1: x[:, :1, 0], 2: x[:, :1], 3: x[:, None]}[axes])]
@@ -207,7 +220,7 @@ def test_kernels_of_any_number_of_axes_and_elements_are_measured(tmp_path, layer
     figures = recorder(runner).figures(4)
     assert ("positions/backbone.0/neighbour_distance" in figures) == (count > 1)
     assert figures["positions/backbone.0/movement"] > 0
-    assert len(recorder(runner).images) == (axes == 2)
+    assert len(recorder(runner).images) == pictures
 
 
 def test_a_model_without_positions_trains_as_before(tmp_path):

@@ -14,7 +14,7 @@ from torch import nn
 
 from helpers.catalogue import CONFIGS, load
 from mmdcls.dcls import Dcls2d, ElementPositions
-from mmdcls.dcls.drawing import dense_kernels, draw_positions, owners_of
+from mmdcls.dcls.drawing import dense_kernels, draw_positions, last_layers, owners_of
 
 TOOLS = CONFIGS.parent / "tools"
 LEAVES = sorted((CONFIGS / "demo").glob("*.py"))
@@ -195,6 +195,17 @@ def test_positions_of_any_layer_are_drawn(size, interpolation, tmp_path):
     assert_picture(tmp_path / "positions.png")
 
 
+def test_positions_are_drawn_over_the_layers_that_use_them(tmp_path):
+    """Wherever those stand; positions without a layer are drawn alone."""
+    owners = [ElementPositions((7, 7), "bilinear", (4, 1, 3)) for _ in range(2)]
+    layer = Dcls2d(4, 4, 7, groups=4, kernel_count=3, share_positions=True)
+    layer.borrow_positions(owners[0])
+    model = nn.ModuleList([*owners, layer])
+    assert last_layers(model) == {owners[0]: layer}
+    draw_positions(model, tmp_path / "positions.png")
+    assert_picture(tmp_path / "positions.png")
+
+
 def test_a_model_without_positions_is_refused():
     with pytest.raises(ValueError, match="Linear has no two-dimensional DCLS layer"):
         owners_of(nn.Linear(1, 1))
@@ -205,7 +216,8 @@ def test_dense_kernels_are_those_of_the_layer(tmp_path):
     owners = owners_of(model)
     assert all(isinstance(owner, ElementPositions) for _, owner in owners)
     for _, stage in owners:
-        layer, kernels = dense_kernels(stage)
+        layer = last_layers(model)[stage]
+        kernels = dense_kernels(stage, layer)
         dense = layer.to_conv(stage.shares()).weight.detach().flatten(0, 1).numpy()
         np.testing.assert_allclose(kernels, dense, rtol=1e-6)
 
