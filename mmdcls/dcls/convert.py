@@ -20,8 +20,10 @@ from .rules import (
     LAYERS,
     NEUTRAL,
     Rule,
+    as_rules,
     convolutions_of,
     kind_of,
+    listed_modules,
     plain_class,
 )
 
@@ -85,13 +87,6 @@ def convert(
     return model, Conversion(tuple(rows), left, before, parameters_of(model))
 
 
-def as_rules(rules: Rule | Mapping | Sequence[Rule | Mapping]) -> list[Rule]:
-    given = [rules] if isinstance(rules, (Rule, Mapping)) else list(rules)
-    if not given:
-        raise ValueError("rules must name at least one convolution, and there are none")
-    return [rule if isinstance(rule, Rule) else Rule(**rule) for rule in given]
-
-
 def plans_for(model: nn.Module, rules: Sequence[Rule]) -> tuple[dict[str, Plan], dict[str, str]]:
     """By name, what is to be replaced, and why the others stay."""
     users = Counter(
@@ -100,6 +95,7 @@ def plans_for(model: nn.Module, rules: Sequence[Rule]) -> tuple[dict[str, Plan],
         for parameter in module._parameters.values()
         if parameter is not None
     )
+    listed = listed_modules(model)
     plans, left, refused = {}, {}, {}
     for name, conv in convolutions_of(model).items():
         rule = next((rule for rule in rules if rule.names(name)), None)
@@ -110,7 +106,7 @@ def plans_for(model: nn.Module, rules: Sequence[Rule]) -> tuple[dict[str, Plan],
             left[name] = reason
             continue
         tied = any(users[id(parameter)] > 1 for parameter in conv.parameters())
-        if reason := rule.refuses(conv, tied):
+        if reason := rule.refuses(conv, tied, conv in listed):
             refused[name] = reason
             continue
         size = rule.size_for(conv)

@@ -49,8 +49,11 @@ def fit_elements(
     "gaussian", whose narrowest element, of width 0.27, still gives 0.1 % to each neighbour.
     Elements beyond the number of cells start with weight 0 and as a new layer's positions do.
 
-    Raises ValueError where the dense kernel does not fit into kernel_size centre on centre.
+    Raises ValueError where the dense kernel does not fit into kernel_size centre on centre, and
+    where it has NaN or infinity.
     """
+    if not kernels.isfinite().all():
+        raise ValueError("a dense weight with NaN or infinity has no elements close to it")
     axes = len(kernel_size)
     dense_size = tuple(kernels.shape[-axes:])
     spacing = (dilation,) * axes if isinstance(dilation, int) else tuple(dilation)

@@ -89,8 +89,13 @@ def start_from_dense(layers: Sequence[nn.Module], kernels: Tensor) -> Fit:
 @torch.no_grad()
 def computes_its_convolution(conv: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a convolution, which may be of a subclass, is the plain one of its weight."""
+    if not {"forward", "_conv_forward"}.isdisjoint(vars(conv)):
+        return False
     if type(conv).forward is kind.forward and type(conv)._conv_forward is kind._conv_forward:
         return True
+    own = {name for name, _ in (*conv.named_parameters(), *conv.named_buffers())}
+    if not own <= {"weight", "bias"}:
+        return False
     reach = [(k - 1) * d + 1 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
     padding = reach if isinstance(conv.padding, str) else conv.padding
     shape = (1, conv.in_channels, *(r + 2 * p + 1 for r, p in zip(reach, padding, strict=True)))
@@ -98,6 +103,18 @@ def computes_its_convolution(conv: nn.Module, kind: type[nn.Module]) -> bool:
     conv = copy.deepcopy(conv).to_empty(device="cpu").float()
     for tensor in (conv.weight, conv.bias):
         if tensor is not None:
-            tensor.copy_(torch.linspace(-1, 2, tensor.numel()).reshape(tensor.shape))
-    probe = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
-    return torch.equal(conv(probe), kind._conv_forward(conv, probe, conv.weight, conv.bias))
+            tensor.copy_(ramp(tensor.shape, -1, 2))
+    probe = ramp(shape, -1, 1)
+    try:
+        found = conv(probe)
+    except Exception:
+        # Whatever a forward of its own raises: it is not that of one map.
+        return False
+    wanted = kind._conv_forward(conv, probe, conv.weight, conv.bias)
+    return isinstance(found, Tensor) and torch.equal(found, wanted)
+
+
+def ramp(shape: Sequence[int], first: float, last: float) -> Tensor:
+    """On the CPU and in float32, whatever torch's defaults are."""
+    steps = torch.linspace(first, last, math.prod(shape), device="cpu", dtype=torch.float)
+    return steps.reshape(shape)

@@ -205,12 +205,10 @@ class DclsNd(ElementPositions):
         It can with an element for every cell of the dense kernel, and not by "gaussian"; else
         `mmdcls.dcls.fit` says what comes closest. Dilated convolutions serve as well.
 
-        Raises ValueError where the dense kernel does not fit into kernel_size.
+        Raises ValueError where the dense kernel does not fit into kernel_size, or is not finite.
         """
         size = per_axis("kernel_size", kernel_size, cls.axes, least=1)
         layer = in_place_of(cls, conv, size, kernel_count, interpolation)
-        if not conv.weight.isfinite().all():
-            raise ValueError(f"{cls.__name__}.from_conv got a weight with NaN or infinity")
         start_from_dense([layer], conv.weight.detach()[None])
         return layer
 

@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
@@ -81,7 +81,8 @@ class Rule:
         for name in ("kernel_size", "where_kernel_size", "where_stride"):
             size = getattr(self, name)
             if isinstance(size, (list, tuple)):
-                per_axis(name, size, len(size), least=1)
+                # Rules are keys, and lists, as files of configs have them, cannot be.
+                object.__setattr__(self, name, per_axis(name, size, len(size), least=1))
             elif size is not None:
                 check_whole(name, size, least=1, most=LARGEST)
         if self.kernel_count != NEUTRAL:
@@ -126,10 +127,11 @@ class Rule:
         grown = zip(size, dense, conv.dilation, strict=True)
         return tuple(new + (old - 1) * (step - 1) for new, old, step in grown)
 
-    def refuses(self, conv: nn.Module, tied: bool) -> str | None:
+    def refuses(self, conv: nn.Module, tied: bool, listed: bool) -> str | None:
         """Why a convolution that is meant cannot be replaced, None if it can.
 
         tied: whether other modules use its parameters as well.
+        listed: whether it is one of `listed_modules`.
         """
         if isinstance(conv.weight, UninitializedParameter):
             return "has no weight yet; call the network once before"
@@ -139,6 +141,10 @@ class Rule:
             return "has hooks, which would be lost"
         if tied:
             return "shares parameters with another module"
+        if listed:
+            return "is also in a plain list or dict of the network, where it would stay"
+        if not conv.weight.is_floating_point():
+            return f"has weights of {conv.weight.dtype}, and elements move along real numbers"
         kind = plain_class(conv)
         if not computes_its_convolution(conv, kind):
             return f"is a {type(conv).__name__}, which computes something else with its weight"
@@ -149,10 +155,33 @@ class Rule:
             return f"does not fit: {error}"
         if size != reach and not has_padding(conv):
             return "has no padding that could grow with the kernel"
+        if self.start == "dense" and not conv.weight.is_meta and not conv.weight.isfinite().all():
+            return "has a weight with NaN or infinity, to which no elements are close"
         cells = conv.out_channels * (conv.in_channels // conv.groups) * math.prod(size)
         if cells > MOST_CELLS:
             return f"would have kernels of {cells:,} cells, more than {MOST_CELLS:,}"
         return None
+
+
+def as_rules(rules: Rule | Mapping | Iterable[Rule | Mapping]) -> list[Rule]:
+    if isinstance(rules, (Rule, Mapping, str)) or not isinstance(rules, Iterable):
+        rules = [rules]
+    made = list(map(as_rule, rules))
+    if not made:
+        raise ValueError("rules must name at least one convolution, and there are none")
+    return made
+
+
+def as_rule(given: Rule | Mapping) -> Rule:
+    if isinstance(given, Rule):
+        return given
+    known = [field.name for field in fields(Rule)]
+    if not isinstance(given, Mapping) or "where" not in given or not set(given) <= set(known):
+        raise ValueError(
+            f"rules has {given!r}; each must be a Rule, or a dict of where and, as it may be, "
+            f"others of {', '.join(known)}"
+        )
+    return Rule(**given)
 
 
 HOOKS = (
@@ -170,6 +199,23 @@ HOOKS = (
 def convolutions_of(model: nn.Module) -> dict[str, nn.Module]:
     """Every plain convolution, transposed ones left out, by its first name."""
     return {name: m for name, m in model.named_modules() if isinstance(m, tuple(LAYERS))}
+
+
+def listed_modules(model: nn.Module) -> set[nn.Module]:
+    """Modules that parts of a network hold beside their named ones, in lists or dicts of Python."""
+    found: set[nn.Module] = set()
+    seen: set[int] = set()
+    for module in model.modules():
+        held = [value for name, value in vars(module).items() if name != "_modules"]
+        while held:
+            value = held.pop()
+            if isinstance(value, nn.Module):
+                found.add(value)
+            elif isinstance(value, (list, tuple, set, dict)) and id(value) not in seen:
+                # A list may hold itself.
+                seen.add(id(value))
+                held.extend(value.values() if isinstance(value, dict) else value)
+    return found
 
 
 def has_padding(conv: nn.Module) -> bool:

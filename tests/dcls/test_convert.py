@@ -156,8 +156,57 @@ def hooked() -> nn.Module:
     return conv
 
 
+class TwoMaps(nn.Conv2d):
+    def forward(self, x, mask):
+        return super().forward(x * mask)
+
+
+class LowRank(nn.Conv2d):
+    """Adds what starts at zero and learns."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.change = nn.Parameter(torch.zeros_like(self.weight))
+
+    def forward(self, x):
+        return self._conv_forward(x, self.weight + self.change, self.bias)
+
+
+def patched() -> nn.Module:
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    forward = conv.forward
+    conv.forward = lambda x: 2 * forward(x)
+    return conv
+
+
+def spoilt() -> nn.Module:
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    conv.weight.data[1, 2, 0, 0] = float("nan")
+    return conv
+
+
+class Listed(nn.Module):
+    """Runs convolutions by a list of Python's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.steps = {"all": [(self.conv, nn.ReLU())]}
+
+    def forward(self, x):
+        for conv, act in self.steps["all"]:
+            x = act(conv(x))
+        return x
+
+
 REFUSED = {
     "computes something else": lambda: OwnForward(4, 4, 3, padding=1),
+    "TwoMaps, which computes something else": lambda: TwoMaps(4, 4, 3, padding=1),
+    "LowRank, which computes something else": lambda: LowRank(4, 4, 3, padding=1),
+    "Conv2d, which computes something else": patched,
+    "NaN or infinity": spoilt,
+    "also in a plain list": Listed,
+    "weights of torch.complex64": lambda: nn.Conv2d(4, 4, 3, padding=1, dtype=torch.complex64),
     "hooks, which": hooked,
     "hooks, which would": lambda: nn.utils.spectral_norm(nn.Conv2d(4, 4, 3, padding=1)),
     "parametrisations": lambda: nn.utils.parametrizations.weight_norm(
@@ -174,11 +223,28 @@ REFUSED = {
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_cannot_be_replaced_is_named_and_nothing_changes(reason):
     network = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), REFUSED[reason]())
-    with pytest.raises(ValueError, match=rf"rules name cannot be replaced: 1 .*{reason}"):
-        convert(network, dict(where=r"\d", kernel_size=7, kernel_count=9))
+    with pytest.raises(ValueError, match=rf"rules name cannot be replaced: 1\S* .*{reason}"):
+        convert(network, dict(where=r"\d(\.conv)?", kernel_size=7, kernel_count=9))
     assert not layers_of(network)
     # Named by no rule, it harms nobody.
     convert(network, dict(where="0", kernel_size=7, kernel_count=9))
+
+
+class Wrapped(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x)
+
+
+def test_convolutions_of_a_subclass_are_judged_whatever_torch_makes_by_default():
+    with torch.device("meta"):
+        convert(nn.Sequential(Wrapped(4, 4, 3, padding=1)), dict(where="0", kernel_count=9))
+    network = nn.Sequential(Wrapped(4, 4, 3, padding=1))
+    torch.set_default_dtype(torch.double)
+    try:
+        convert(network, dict(where="0", kernel_count=9))
+    finally:
+        torch.set_default_dtype(torch.float)
+    assert set(layers_of(network)) == {"0"}
 
 
 def test_tied_weights_are_refused():
@@ -197,6 +263,22 @@ def test_a_rule_that_replaces_nothing_lists_what_there_is():
         convert(Network(), [dict(where=DENSE), dict(where=r"layer1\.0\.conv2")])
     with pytest.raises(ValueError, match="none of more than one cell"):
         convert(nn.Linear(2, 2), dict(where=".*"))
+
+
+@pytest.mark.parametrize(
+    "rules", [None, [], MIXERS, [MIXERS], 3, {}, dict(kernel_size=7), dict(where=".*", size=7)]
+)
+def test_what_is_no_rule_is_refused(rules):
+    with pytest.raises(ValueError, match="rules"):
+        convert(Network(), rules)
+
+
+def test_sizes_may_be_lists_as_files_have_them():
+    rule = dict(where=".*", where_kernel_size=[3, 3], where_stride=[1, 1], kernel_size=[7, 5])
+    _, report = convert(draw_network(), rule | dict(kernel_count=2))
+    assert {row.dense_size for row in report.replaced} == {(3, 3)}
+    # Of two, the second is dilated by 2, which adds its two spaces.
+    assert {row.kernel_size for row in report.replaced} == {(7, 5), (9, 7)}
 
 
 BAD = {
