@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 def elements_from_dense(module: nn.Module, state: dict, prefix: str, *others) -> None:
     """Hook of `load_state_dict`: replace, in the state, dense kernels by the elements of layers.
 
-    A group of layers that share positions starts from its dense kernels together. The state of a
-    converted network, which has positions, passes as it is.
+    A group of layers that share positions starts from its dense kernels together, from those that
+    the state has. The state of a converted network, which has positions, passes as it is.
 
-    Raises ValueError where a dense kernel does not fit into the layer's, and where some layers of
-    a group are loaded without the one that has the positions.
+    Raises ValueError where a dense kernel does not fit into the layer's, and where layers of a part
+    borrow positions from outside of it.
     """
     check_borrowers(module, state, prefix)
     squares: dict[str, list[float]] = {}
@@ -30,6 +30,7 @@ def elements_from_dense(module: nn.Module, state: dict, prefix: str, *others) ->
             sums = squares.setdefault(stage_of(group.name), [0.0, 0.0])
             sums[0] += fit.residual**2
             sums[1] += fit.norm**2
+    copy_to_other_names(module, state, prefix)
     if squares:
         errors = ", ".join(f"{stage} {e:.2g}" for stage, e in relative_errors(squares).items())
         logger.info("dense kernels became elements, with a relative error of %s", errors)
@@ -84,12 +85,26 @@ def name_in(prefix: str, layer: str, kind: str) -> str:
 
 
 def is_dense(group: PositionGroup, state: Mapping[str, Tensor], prefix: str) -> bool:
-    """Whether a state has dense kernels for all layers of a group, and no positions."""
-    if name_in(prefix, group.name, "positions") in state or not group.layers:
+    """Whether a state has dense kernels for layers of a group, no elements, and no positions."""
+    if name_in(prefix, group.name, "positions") in state:
         return False
-    weights = [state.get(name_in(prefix, layer, "weight")) for layer in group.layers]
-    dims = 2 + len(group.owner.kernel_size)
-    return all(weight is not None and weight.dim() == dims for weight in weights)
+    weights = [
+        (layer, state[name_in(prefix, name, "weight")])
+        for name, layer in group.layers.items()
+        if name_in(prefix, name, "weight") in state
+    ]
+    return bool(weights) and all(is_dense_for(layer, weight) for layer, weight in weights)
+
+
+def is_dense_for(layer: DclsNd, weight: Tensor) -> bool:
+    """Whether a weight is a dense kernel for a layer, whose own has one axis of elements.
+
+    In one dimension both have three axes. Where even their shapes agree, it is the dense kernel if
+    the layer took the place of one of as many cells.
+    """
+    if weight.dim() != 2 + layer.axes:
+        return False
+    return weight.shape != layer.weight.shape or tuple(weight.shape[2:]) == layer.dense_size
 
 
 def take_dense(state: dict, group: PositionGroup, prefix: str = "") -> Fit:
@@ -121,13 +136,34 @@ def take_dense(state: dict, group: PositionGroup, prefix: str = "") -> Fit:
     return fit
 
 
+def copy_to_other_names(module: nn.Module, state: dict, prefix: str) -> None:
+    """Give layers that stand in several places of a network the same elements under every name."""
+    names: dict[DclsNd, list[str]] = {}
+    for name, layer in module.named_modules(remove_duplicate=False):
+        if isinstance(layer, DclsNd):
+            names.setdefault(layer, []).append(name)
+    for layer, (first, *others) in names.items():
+        for other in others:
+            weight = state.get(name_in(prefix, other, "weight"))
+            if weight is None or not is_dense_for(layer, weight):
+                continue
+            for kind in ("weight", "positions", "sigma"):
+                if (value := state.get(name_in(prefix, first, kind))) is not None:
+                    state[name_in(prefix, other, kind)] = value
+
+
 def check_borrowers(module: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
     inside = set(module.modules())
     for name, layer in module.named_modules():
         if not isinstance(layer, DclsNd) or layer.owner is None or layer.owner in inside:
             continue
         weight = state.get(name_in(prefix, name, "weight"))
-        if weight is not None and weight.dim() == 2 + layer.axes:
+        # The same shape may be that of elements, and is taken as what the layer has itself.
+        if (
+            weight is not None
+            and weight.shape != layer.weight.shape
+            and is_dense_for(layer, weight)
+        ):
             raise ValueError(
                 f"{name} shares the positions of a layer outside of what is loaded: load dense "
                 f"weights into the whole network, or into the part with all layers of the stage"

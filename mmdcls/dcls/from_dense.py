@@ -58,6 +58,7 @@ def in_place_of(
         device=conv.weight.device,
         dtype=conv.weight.dtype,
     )
+    layer.dense_size = tuple(conv.kernel_size)
     layer.dense_dilation = tuple(conv.dilation)
     for name, parameter in layer.named_parameters():
         source = conv.bias if name == "bias" else conv.weight

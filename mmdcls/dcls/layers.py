@@ -30,7 +30,8 @@ class DclsNd(ElementPositions):
         `ElementPositions.shares()`, to forward, kernel and to_conv, or lends them for good
         (`borrow_positions`).
 
-    dense_dilation: spacing of the cells of dense kernels that the layer is to start from.
+    dense_size, dense_dilation: of the dense kernel that the layer took the place of, its cells and
+        their spacing; None and 1 where there was none.
 
     weight     (out, in/groups, kernel_count)
     positions  (axes, out, in/groups, kernel_count), offsets from the kernel's centre in cells;
@@ -92,6 +93,7 @@ class DclsNd(ElementPositions):
             self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
+        self.dense_size: tuple[int, ...] | None = None
         self.dense_dilation = (1,) * axes
         # In a tuple, for what a module holds itself is a part of it: the owner's parameters would
         # be in the state and in the optimiser once for each borrower.
@@ -121,11 +123,16 @@ class DclsNd(ElementPositions):
         """Use, from here on, the positions of another module, without owning them.
 
         They stay the owner's alone: in the state, for the optimiser, in copies of both. The layer
-        must have been made with share_positions=True.
+        must have been made with share_positions=True, and the owner have positions.
         """
         if self.positions is not None:
             raise ValueError(
                 "a layer that has positions cannot borrow any: make it with share_positions=True"
+            )
+        if owner.positions is None:
+            raise ValueError(
+                "a module without positions lends none: pass the one that has them to "
+                "borrow_positions"
             )
         self._owner = (owner,)
 

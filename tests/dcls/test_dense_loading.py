@@ -89,11 +89,17 @@ def test_kernels_that_do_not_fit_are_refused_and_named():
         network.load_state_dict(state)
 
 
-def test_what_is_missing_is_missing():
+@pytest.mark.parametrize(("missing", "given"), [(0, 1), (1, 0)])
+def test_what_is_missing_is_missing_and_no_more(missing, given):
     network, state = draw_converted(), draw_network().state_dict()
-    del state["layer1.1.mixer.weight"]
-    with pytest.raises(RuntimeError, match=r"layer1\.1\.mixer\.weight"):
+    name = f"layer1.{missing}.mixer.weight"
+    del state[name]
+    with pytest.raises(RuntimeError, match=rf'Missing key\(s\) in state_dict: "{name}"\. $'):
         network.load_state_dict(state)
+    found = network.load_state_dict(state, strict=False)
+    assert (found.missing_keys, found.unexpected_keys) == ([name], [])
+    kernel = network.layer1[given].mixer.kernel()[..., 2:-2, 2:-2]
+    torch.testing.assert_close(kernel, state[f"layer1.{given}.mixer.weight"])
 
 
 def test_the_error_of_each_stage_is_logged(caplog):
@@ -103,3 +109,62 @@ def test_the_error_of_each_stage_is_logged(caplog):
     (record,) = caplog.records
     for group in position_groups(network):
         assert f"{group.name.split('.')[0]} 0." in record.getMessage()
+
+
+class Mixer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 5, padding=2, groups=4)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+def draw_series() -> nn.Module:
+    """Of one dimension, where weights of elements have as many axes as dense kernels."""
+    return nn.Sequential(nn.Sequential(Mixer(), Mixer()), nn.Sequential(Mixer(), Mixer())).double()
+
+
+@pytest.mark.parametrize("kernel_count", [3, 5, 7, 9])
+def test_in_one_dimension_it_takes_dense_weights_and_its_own(kernel_count):
+    rule = dict(where=".*", kernel_size=9, kernel_count=kernel_count, start="random")
+    dense = draw_series()
+    network, other = (convert(copy.deepcopy(dense), rule)[0] for _ in range(2))
+    x = torch.randn(2, 4, 20, dtype=torch.double)
+    assert not any(other.load_state_dict(network.state_dict()))
+    torch.testing.assert_close(other(x), network(x), rtol=0, atol=0)
+    assert not any(network.load_state_dict(dense.state_dict()))
+    if kernel_count >= 5:
+        torch.testing.assert_close(network(x), dense(x))
+    # Elements that lack positions, for other layers have them, are no dense kernels.
+    apart, _ = convert(copy.deepcopy(dense), rule | dict(share="layer"))
+    if kernel_count != 5:
+        with pytest.raises(RuntimeError, match=r"Missing .*0\.1\.conv\.positions"):
+            apart.load_state_dict(network.state_dict())
+
+
+def test_a_layer_of_several_names_takes_its_dense_kernel_with_its_group():
+    """The second name has the owner of the positions without the other layer that uses them."""
+
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer1 = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2)))
+            self.again = nn.Sequential(self.layer1[0])
+
+        def forward(self, x):
+            return self.again(self.layer1(x))
+
+    dense = Shared().double()
+    made, _ = convert(copy.deepcopy(dense), dict(where=".*", kernel_size=7, kernel_count=4))
+    loaded, _ = convert(Shared().double(), dict(where=".*", kernel_size=7, kernel_count=4))
+    loaded.load_state_dict(dense.state_dict())
+    x = torch.randn(2, 4, 12, 12, dtype=torch.double)
+    torch.testing.assert_close(loaded(x), made(x))
+
+
+def test_dense_kernels_that_are_not_finite_are_refused_and_named():
+    network, state = draw_converted(), draw_network().state_dict()
+    state["layer1.1.mixer.weight"][0, 0, 1, 1] = float("inf")
+    with pytest.raises(ValueError, match=r"layer1\.0\.mixer cannot start .* NaN or infinity"):
+        network.load_state_dict(state)
