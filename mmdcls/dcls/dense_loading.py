@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .fit import Fit, checked_reach, fit_elements
-from .groups import PositionGroup, position_groups, stage_of
+from .groups import PositionGroup, borrowers_from_outside, position_groups, stage_of
 from .layers import DclsNd
 
 logger = logging.getLogger(__name__)
@@ -153,10 +153,7 @@ def copy_to_other_names(module: nn.Module, state: dict, prefix: str) -> None:
 
 
 def check_borrowers(module: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
-    inside = set(module.modules())
-    for name, layer in module.named_modules():
-        if not isinstance(layer, DclsNd) or layer.owner is None or layer.owner in inside:
-            continue
+    for name, layer in borrowers_from_outside(module).items():
         weight = state.get(name_in(prefix, name, "weight"))
         # The same shape may be that of elements, and is taken as what the layer has itself.
         if (

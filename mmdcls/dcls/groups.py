@@ -42,6 +42,16 @@ def position_groups(model: nn.Module) -> list[PositionGroup]:
     return list(groups.values())
 
 
+def borrowers_from_outside(model: nn.Module) -> dict[str, DclsNd]:
+    """Layers that use positions which no module of the model has, by name: the model is a part."""
+    inside = set(model.modules())
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, DclsNd) and layer.owner is not None and layer.owner not in inside
+    }
+
+
 def is_above(name: str, other: str) -> bool:
     return not name or other.startswith(f"{name}.")
 

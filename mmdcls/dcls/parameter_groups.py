@@ -1,7 +1,7 @@
 """Which parameters learn at which rate, under which weight decay, for any optimiser of torch."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from .arguments import check_choice, check_number, check_whole
 from .elements import ElementPositions, position_owners
+from .groups import borrowers_from_outside
 from .travel import travel_rate
 from .wrappers import unwrapped, without_wrappers
 
@@ -79,12 +80,21 @@ def parameter_groups(
             "decided by shape; take DistributedDataParallel, which leaves them whole"
         )
     model = unwrapped(model)
+    if isinstance(schedule, Iterator):
+        # For each group of positions anew.
+        schedule = list(schedule)
     groups = rule.groups(model)
     for group in groups:
         if "position_travel" in group:
             group["lr"] = travel_rate(group.pop("position_travel"), schedule)
     if unused := rule.unused_keys(model):
         warnings.warn(unused_sentence("custom_keys", unused), stacklevel=2)
+    if borrowers := borrowers_from_outside(model):
+        warnings.warn(
+            f"{', '.join(borrowers)} use positions of layers outside of the model: those learn "
+            f"with none of its groups, and are not in its state. Pass the whole network.",
+            stacklevel=2,
+        )
     return groups
 
 

@@ -1,7 +1,7 @@
 """The rate with which positions can travel a given way in a given training."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -47,7 +47,7 @@ def travel_rate(
     """
     if callable(schedule):
         return travel_factor(wanted, lambda lr: sum(schedule(lr)))
-    factors = list(schedule)
+    factors = list(schedule) if isinstance(schedule, Iterable) else []
     if not all(is_number(factor) and factor >= 0 for factor in factors) or not any(factors):
         raise ValueError(
             "schedule must be numbers of at least 0, not all of them 0, or a function from an "
@@ -67,6 +67,11 @@ def scheduled_rates(
     Raises ValueError for one that follows figures of the training.
     """
     check_whole("steps", steps, least=1)
+    if not callable(scheduler):
+        raise ValueError(
+            f"scheduler={scheduler!r} must be a function that makes one for an optimiser, such as "
+            f"lambda optimizer: StepLR(optimizer, 10)"
+        )
 
     def rates(lr: float) -> list[float]:
         # Without a gradient it steps and moves nothing.

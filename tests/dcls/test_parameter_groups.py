@@ -18,7 +18,9 @@ from torch.optim.lr_scheduler import (
 
 from helpers.small_networks import DEEP, NETWORKS, layer, several
 from mmdcls.dcls import (
+    Dcls2d,
     clamp_model_,
+    convert,
     group_table,
     parameter_groups,
     scheduled_rates,
@@ -155,6 +157,7 @@ REFUSED = {
     "a schedule for nothing": (dict(schedule=[1.0]), "position_travel=None and schedule="),
     "a schedule of zeros": (dict(position_travel=1.0, schedule=[0.0]), "not all of them 0"),
     "a schedule of words": (dict(position_travel=1.0, schedule=["fast"]), "must be numbers"),
+    "a schedule that is none": (dict(position_travel=1.0, schedule=5), "must be numbers"),
     "an unending schedule": (
         dict(
             position_travel=1.0,
@@ -216,3 +219,25 @@ def test_a_training_moves_all_that_learns_and_nothing_that_is_frozen():
     learning = {name for name, p in net.named_parameters() if p.requires_grad}
     moved = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
     assert moved == learning
+
+
+def test_a_schedule_that_can_be_read_once_serves_every_group():
+    model = nn.Sequential(*(Dcls2d(2, 2, size, kernel_count=2) for size in (5, 7)))
+    rates = [
+        [g["lr"] for g in parameter_groups(model, 0.1, 0, position_travel=1.0, schedule=schedule)]
+        for schedule in ([1.0] * 4, iter([1.0] * 4))
+    ]
+    assert rates[0] == rates[1]
+
+
+def test_a_scheduler_in_place_of_what_makes_one_is_refused():
+    with pytest.raises(ValueError, match="must be a function that makes one"):
+        scheduled_rates(CosineAnnealingLR(torch.optim.SGD([torch.zeros(1)]), 5), 5)
+
+
+def test_positions_that_layers_borrow_from_outside_of_the_model_are_named():
+    stage = nn.Sequential(*(nn.Conv2d(2, 2, 3, padding=1) for _ in range(2)))
+    convert(nn.ModuleDict({"stage1": stage}), dict(where=".*", kernel_size=5))
+    parameter_groups(stage, 0.1, 0)
+    with pytest.warns(UserWarning, match="^1 use positions of layers outside"):
+        parameter_groups(stage[1:], 0.1, 0)
