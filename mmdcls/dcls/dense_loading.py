@@ -126,6 +126,7 @@ def take_dense(state: dict, group: PositionGroup, prefix: str = "") -> Fit:
             layer.kernel_count,
             layer.interpolation,
             layer.dense_dilation,
+            layer.initial_spread,
         )
     except ValueError as error:
         raise ValueError(f"{group.name} cannot start from dense kernels: {error}") from error

@@ -36,6 +36,7 @@ def fit_elements(
     kernel_count: int,
     interpolation: str,
     dilation: Sequence[int] | int = 1,
+    initial_spread: str = "normal",
 ) -> Fit:
     """Elements whose kernels are as close as can be to dense ones, centre on centre.
 
@@ -47,7 +48,8 @@ def fit_elements(
     elements that do not reach beyond their cell this is the best choice of cells. Weights are then
     those of least squares. With as many elements as cells the dense kernel is reproduced, but by
     "gaussian", whose narrowest element, of width 0.27, still gives 0.1 % to each neighbour.
-    Elements beyond the number of cells start with weight 0 and as a new layer's positions do.
+    Elements beyond the number of cells start with weight 0 and as a new layer's positions do, by
+    initial_spread.
 
     Raises ValueError where the dense kernel does not fit into kernel_size centre on centre, and
     where it has NaN or infinity.
@@ -63,7 +65,7 @@ def fit_elements(
     chosen = cells.square().sum(0).topk(placed, sorted=False).indices.sort().values
     slices = kernels.shape[1:-axes]
     positions = cells.new_empty(axes, *slices, kernel_count)
-    spread_positions_(positions, kernel_size)
+    spread_positions_(positions, kernel_size, initial_spread)
     grids = torch.unravel_index(chosen, dense_size)
     for row, index, step, extent in zip(positions, grids, spacing, reach, strict=True):
         row[..., :placed] = index * step - extent // 2

@@ -77,7 +77,12 @@ def start_from_dense(layers: Sequence[nn.Module], kernels: Tensor) -> Fit:
     """
     owner, layer = layers[0].owner, layers[0]
     fit = fit_elements(
-        kernels, layer.kernel_size, layer.kernel_count, layer.interpolation, layer.dense_dilation
+        kernels,
+        layer.kernel_size,
+        layer.kernel_count,
+        layer.interpolation,
+        layer.dense_dilation,
+        layer.initial_spread,
     )
     for layer, weight in zip(layers, fit.weights, strict=True):
         layer.weight.copy_(weight)

@@ -51,7 +51,8 @@ class Rule:
         larger by (k - 1) * (dilation - 1). None keeps the extent of the dense kernel.
     kernel_count: elements per kernel, or "neutral": as many as give the layers of the rule, those
         of each dense kernel size together, the parameters that they had.
-    interpolation, initial_spread: as of `mmdcls.dcls.DclsNd`.
+    interpolation, initial_spread: as of `mmdcls.dcls.DclsNd`. After a dense start, the spread is
+        that of elements beyond the number of dense cells.
     share: "stage", where layers of a stage (see `mmdcls.dcls.groups.stage_of`) and of the same
         shapes share positions, or "layer", where each has its own.
     start: "dense", with the elements that come closest to the dense kernels (see
@@ -81,16 +82,18 @@ class Rule:
         for name in ("kernel_size", "where_kernel_size", "where_stride"):
             size = getattr(self, name)
             if isinstance(size, (list, tuple)):
-                # Rules are keys, and lists, as files of configs have them, cannot be.
+                # Rules are keys, which lists, as files have them, cannot be.
                 object.__setattr__(self, name, per_axis(name, size, len(size), least=1))
             elif size is not None:
                 check_whole(name, size, least=1, most=LARGEST)
+                object.__setattr__(self, name, int(size))
         if self.kernel_count != NEUTRAL:
             if isinstance(self.kernel_count, str):
                 raise ValueError(
                     f"kernel_count={self.kernel_count!r} must be a whole number or {NEUTRAL!r}"
                 )
             check_whole("kernel_count", self.kernel_count, least=1, most=LARGEST)
+            object.__setattr__(self, "kernel_count", int(self.kernel_count))
         get_interpolation(self.interpolation)
         check_initial_spread(self.initial_spread)
         check_choice("share", self.share, SHARES)

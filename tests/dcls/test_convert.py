@@ -7,7 +7,17 @@ import torch
 from torch import nn
 
 from helpers.networks_of_convs import Network, draw_image, draw_network
-from mmdcls.dcls import INTERPOLATIONS, Dcls1d, Dcls2d, Dcls3d, DclsNd, Rule, convert, merged
+from mmdcls.dcls import (
+    INTERPOLATIONS,
+    Dcls1d,
+    Dcls2d,
+    Dcls3d,
+    DclsNd,
+    Rule,
+    convert,
+    merged,
+    position_owners,
+)
 from mmdcls.dcls.groups import position_groups, stage_of
 from mmdcls.dcls.inventory import inventory, pattern_of
 
@@ -327,6 +337,22 @@ def test_a_random_start_is_the_published_one():
     assert layer.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert not layer.bias.any()
     assert layer.positions.std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def test_elements_beyond_the_dense_cells_start_by_the_spread():
+    reach = {}
+    for spread in ("normal", "uniform"):
+        network = draw_network()
+        convert(network, dict(where=DENSE, kernel_size=17, kernel_count=60, initial_spread=spread))
+        reach[spread] = farthest(network)
+        network.load_state_dict(draw_network().state_dict())
+        reach[spread, "loaded"] = farthest(network)
+    assert max(reach["normal"], reach["normal", "loaded"]) < 4
+    assert min(reach["uniform"], reach["uniform", "loaded"]) > 7
+
+
+def farthest(network: nn.Module) -> float:
+    return max(owner.positions.abs().max().item() for owner in position_owners(network).values())
 
 
 def test_what_is_frozen_stays_frozen_whole():
