@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .elements import ElementPositions, position_owners
 from .groups import position_groups
 from .layers import DclsNd
+from .position_health import first_positions
 from .positions import position_limits
 from .statistics import movement
 
@@ -55,8 +56,9 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1 + KERNELS, len(columns), squeeze=False)
     for (name, owner), (top, *below) in zip(columns, axes.T, strict=True):
+        first = first_positions(name, owner, start) if name in start else None
         counts = draw_density(top, owner)
-        top.set_title(f"{name}\n{mean_distance(owner, start.get(name))}", fontsize=9)
+        top.set_title(f"{name}\n{mean_distance(owner, first)}", fontsize=9)
         bar = figure.colorbar(counts, ax=top, shrink=0.8, pad=0.02)
         bar.ax.tick_params(labelsize=6)
         layer = layers.get(owner)
@@ -65,8 +67,8 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
             ax.set_axis_off()
         for ax, channel in zip(below, chosen(len(kernels), KERNELS), strict=False):
             draw_kernel(ax, layer, owner, kernels, channel)
-            if name in start:
-                draw_ways(ax, owner, start[name], channel)
+            if first is not None:
+                draw_ways(ax, owner, first, channel)
             ax.set_title(f"kernel {channel} of its last layer", fontsize=8)
     for ax in axes[:, 0]:
         ax.set_ylabel("rows from the centre", fontsize=8)

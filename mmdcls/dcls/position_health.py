@@ -75,16 +75,22 @@ def groups_of(model: nn.Module) -> dict[str, dict[str, ElementPositions]]:
     return {stage: owners for stage, owners in groups.items() if owners}
 
 
+def first_positions(name: str, owner: ElementPositions, start: Mapping[str, Tensor]) -> Tensor:
+    """Those of one owner. Raises ValueError where start is of another model."""
+    if name not in start or start[name].shape != owner.positions.shape:
+        raise ValueError(
+            f"start has no positions of {name or 'the model'} in shape "
+            f"{tuple(owner.positions.shape)}: take start_positions(model) of this model, before it "
+            f"is trained"
+        )
+    return start[name]
+
+
 def figures_of(
     name: str, owner: ElementPositions, start: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     positions = owner.positions
-    if name not in start or start[name].shape != positions.shape:
-        raise ValueError(
-            f"start has no positions of {name or 'the model'} in shape {tuple(positions.shape)}: "
-            f"take start_positions(model) of this model, before it is trained"
-        )
-    first = start[name].to(positions.device)
+    first = first_positions(name, owner, start).to(positions.device)
     return element_figures(positions, owner.sigma, first, owner.extents, owner.interpolation)
 
 

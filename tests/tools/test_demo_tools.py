@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from torch import nn
 
 from helpers.catalogue import CONFIGS, load
-from mmdcls.dcls import Dcls2d, ElementPositions
+from mmdcls.dcls import Dcls2d, ElementPositions, start_positions
 from mmdcls.dcls.drawing import dense_kernels, draw_positions, last_layers, owners_of
 
 TOOLS = CONFIGS.parent / "tools"
@@ -204,6 +204,12 @@ def test_positions_are_drawn_over_the_layers_that_use_them(tmp_path):
     assert last_layers(model) == {owners[0]: layer}
     draw_positions(model, tmp_path / "positions.png")
     assert_picture(tmp_path / "positions.png")
+
+
+def test_a_start_of_other_positions_is_refused(tmp_path):
+    model, other = (Dcls2d(4, 4, 7, groups=4, kernel_count=count) for count in (3, 4))
+    with pytest.raises(ValueError, match="start has no positions of the model in shape"):
+        draw_positions(model, tmp_path / "positions.png", start_positions(other))
 
 
 def test_a_model_without_positions_is_refused():
