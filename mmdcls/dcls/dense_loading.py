@@ -48,9 +48,10 @@ def as_loaded(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tenso
         prefix = f"{path}." if path else ""
         for group in position_groups(part):
             if is_dense(group, result, prefix) and has_room(group, result, prefix):
-                names = [name_in(prefix, layer, "weight") for layer in group.layers]
+                names = [name for name in weights_of(group, prefix) if name in result]
                 names += [name_in(prefix, group.name, kind) for kind in ("positions", "sigma")]
                 result |= {name: own[name] for name in names if name in own}
+        copy_to_other_names(part, result, prefix)
     return result
 
 
@@ -62,8 +63,10 @@ def takes_dense(module: nn.Module) -> bool:
 
 def has_room(group: PositionGroup, state: Mapping[str, Tensor], prefix: str) -> bool:
     """Whether dense kernels are those of the group's layers, and no larger than they can be."""
-    for name, layer in group.layers.items():
-        shape = state[name_in(prefix, name, "weight")].shape
+    for name, layer in weights_of(group, prefix).items():
+        if name not in state:
+            continue
+        shape = state[name].shape
         if shape[:2] != layer.weight.shape[:2]:
             return False
         try:
@@ -84,16 +87,21 @@ def name_in(prefix: str, layer: str, kind: str) -> str:
     return f"{prefix}{layer}.{kind}" if layer else f"{prefix}{kind}"
 
 
+def weights_of(group: PositionGroup, prefix: str) -> dict[str, DclsNd]:
+    """Layers of a group by the names of their weights in a state."""
+    return {name_in(prefix, name, "weight"): layer for name, layer in group.layers.items()}
+
+
 def is_dense(group: PositionGroup, state: Mapping[str, Tensor], prefix: str) -> bool:
     """Whether a state has dense kernels for layers of a group, no elements, and no positions."""
     if name_in(prefix, group.name, "positions") in state:
         return False
-    weights = [
-        (layer, state[name_in(prefix, name, "weight")])
-        for name, layer in group.layers.items()
-        if name_in(prefix, name, "weight") in state
+    found = [
+        is_dense_for(layer, state[name])
+        for name, layer in weights_of(group, prefix).items()
+        if name in state
     ]
-    return bool(weights) and all(is_dense_for(layer, weight) for layer, weight in weights)
+    return bool(found) and all(found)
 
 
 def is_dense_for(layer: DclsNd, weight: Tensor) -> bool:
@@ -109,8 +117,7 @@ def is_dense_for(layer: DclsNd, weight: Tensor) -> bool:
 
 def take_dense(state: dict, group: PositionGroup, prefix: str = "") -> Fit:
     """Replace the dense kernels of a group, in a state; raises ValueError where they do not fit."""
-    names = [name_in(prefix, layer, "weight") for layer in group.layers]
-    names = [name for name in names if name in state]
+    names = [name for name in weights_of(group, prefix) if name in state]
     shapes = {tuple(state[name].shape) for name in names}
     layer = next(iter(group.layers.values()))
     if len(shapes) > 1 or next(iter(shapes))[:2] != layer.weight.shape[:2]:
@@ -156,12 +163,10 @@ def copy_to_other_names(module: nn.Module, state: dict, prefix: str) -> None:
 def check_borrowers(module: nn.Module, state: Mapping[str, Tensor], prefix: str) -> None:
     for name, layer in borrowers_from_outside(module).items():
         weight = state.get(name_in(prefix, name, "weight"))
-        # The same shape may be that of elements, and is taken as what the layer has itself.
-        if (
-            weight is not None
-            and weight.shape != layer.weight.shape
-            and is_dense_for(layer, weight)
-        ):
+        # What has the shape of the layer's own weight is taken as elements.
+        if weight is None or weight.shape == layer.weight.shape:
+            continue
+        if is_dense_for(layer, weight):
             raise ValueError(
                 f"{name} shares the positions of a layer outside of what is loaded: load dense "
                 f"weights into the whole network, or into the part with all layers of the stage"

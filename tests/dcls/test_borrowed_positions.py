@@ -222,19 +222,3 @@ def test_a_layer_without_positions_lends_none():
     for owner in (first, second):
         with pytest.raises(ValueError, match="lends none"):
             first.borrow_positions(owner)
-
-
-def test_distributed_data_parallel_averages_them_once(tmp_path):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
-    )
-    try:
-        network, x = draw_converted(), draw_image()
-        network(x).square().sum().backward()
-        wanted = [p.grad.clone() for p in network.parameters()]
-        network.zero_grad()
-        wrapped = nn.parallel.DistributedDataParallel(network)
-        wrapped(x).square().sum().backward()
-        torch.testing.assert_close([p.grad for p in network.parameters()], wanted)
-    finally:
-        torch.distributed.destroy_process_group()

@@ -9,6 +9,7 @@ from torch import nn
 
 from helpers.networks_of_convs import Network, draw_image, draw_network
 from mmdcls.dcls import INTERPOLATIONS, convert
+from mmdcls.dcls.dense_loading import as_loaded
 from mmdcls.dcls.groups import position_groups
 
 EXACT = [name for name in INTERPOLATIONS if name != "gaussian"]
@@ -143,17 +144,18 @@ def test_in_one_dimension_it_takes_dense_weights_and_its_own(kernel_count):
             apart.load_state_dict(network.state_dict())
 
 
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer1 = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2)))
+        self.again = nn.Sequential(self.layer1[0])
+
+    def forward(self, x):
+        return self.again(self.layer1(x))
+
+
 def test_a_layer_of_several_names_takes_its_dense_kernel_with_its_group():
     """The second name has the owner of the positions without the other layer that uses them."""
-
-    class Shared(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer1 = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2)))
-            self.again = nn.Sequential(self.layer1[0])
-
-        def forward(self, x):
-            return self.again(self.layer1(x))
 
     dense = Shared().double()
     made, _ = convert(copy.deepcopy(dense), dict(where=".*", kernel_size=7, kernel_count=4))
@@ -161,6 +163,21 @@ def test_a_layer_of_several_names_takes_its_dense_kernel_with_its_group():
     loaded.load_state_dict(dense.state_dict())
     x = torch.randn(2, 4, 12, 12, dtype=torch.double)
     torch.testing.assert_close(loaded(x), made(x))
+
+
+@pytest.mark.parametrize("drawn", [draw_network, draw_series, Shared])
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_what_will_be_loaded_is_known_before(drawn, every):
+    """Every name and shape, also where the state lacks layers."""
+    dense = drawn()
+    network, _ = convert(copy.deepcopy(dense), dict(where=".*", where_stride=1, kernel_count=3))
+    state = dict(list(dense.state_dict().items())[::every])
+    found, own = as_loaded(network, state), network.state_dict()
+    assert all(value.shape == own[name].shape for name, value in found.items())
+    missing, _ = network.load_state_dict(state, strict=False)
+    # Counts that a state without versions lacks are none to torch.
+    lacking = {name for name in set(own) - set(found) if "num_batches" not in name}
+    assert lacking == set(missing)
 
 
 def test_dense_kernels_that_are_not_finite_are_refused_and_named():
