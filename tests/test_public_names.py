@@ -41,6 +41,7 @@ LAYER_NAMES = {
     "Dcls2d",
     "Dcls3d",
     "DclsNd",
+    "DepthwiseConv2d",
     "ElementPositions",
     "INTERPOLATIONS",
     "Shares",

@@ -1,6 +1,7 @@
 """DCLS layers for plain PyTorch, and the method that trains them; nothing here knows OpenMMLab."""
 
 from .convert import Conversion, convert
+from .depthwise import DepthwiseConv2d
 from .elements import ElementPositions, Shares, position_owners
 from .interpolation import INTERPOLATIONS
 from .kernel import construct_kernel
@@ -24,6 +25,7 @@ __all__ = [
     "Dcls2d",
     "Dcls3d",
     "DclsNd",
+    "DepthwiseConv2d",
     "ElementPositions",
     "Rule",
     "Shares",

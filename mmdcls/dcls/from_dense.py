@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .depthwise import DepthwiseConv2d
 from .fit import Fit, checked_reach, fit_elements
 
 PLAIN = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -97,7 +98,8 @@ def computes_its_convolution(conv: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a convolution, which may be of a subclass, is the plain one of its weight."""
     if not {"forward", "_conv_forward"}.isdisjoint(vars(conv)):
         return False
-    if type(conv).forward is kind.forward and type(conv)._conv_forward is kind._conv_forward:
+    plain = (kind._conv_forward, DepthwiseConv2d._conv_forward)
+    if type(conv).forward is kind.forward and type(conv)._conv_forward in plain:
         return True
     own = {name for name, _ in (*conv.named_parameters(), *conv.named_buffers())}
     if not own <= {"weight", "bias"}:

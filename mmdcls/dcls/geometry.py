@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from torch import nn
+
 from .arguments import LARGEST, check_whole, per_axis
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -41,6 +43,11 @@ def checked_geometry(
     elif padding == "same" and max(stride) > 1:
         raise ValueError(f"padding='same' needs stride 1, got stride={stride}")
     return Geometry(stride, padding, per_axis("dilation", dilation, axes, least=1))
+
+
+def geometry_of(module: nn.Module) -> Geometry:
+    """As its attributes are now: mmseg's MobileNetV3, for one, sets them on finished layers."""
+    return checked_geometry(module.stride, module.padding, module.dilation, module.kernel_size)
 
 
 def sides_of(

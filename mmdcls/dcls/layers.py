@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from .arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
 from .cache import ParameterCache, may_cache
-from .conv import convolve
+from .conv import convolve_as
+from .depthwise import DepthwiseConv2d
 from .elements import ElementPositions, Shares
 from .from_dense import in_place_of, start_from_dense
-from .geometry import PADDING_MODES, Geometry, check_channels, checked_geometry, sides_of
+from .geometry import PADDING_MODES, check_channels, checked_geometry, geometry_of
 from .kernel import kernel_from_shares
 from .trimming import trimmed
 
@@ -152,14 +153,7 @@ class DclsNd(ElementPositions):
         else:
             # Shares are built anew when positions change, so that they are known by identity.
             kernel = self._kernels.get((self.weight,), shares, lambda: self.kernel(shares))
-        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-        stride, padding, dilation = self.geometry()
-        sides = sides_of(padding, self.kernel_size, dilation)
-        return convolve(x, kernel, self.bias, stride, sides, mode, self.groups, dilation)
-
-    def geometry(self) -> Geometry:
-        """As it is now: mmseg's MobileNetV3, for one, sets it on finished layers."""
-        return checked_geometry(self.stride, self.padding, self.dilation, self.kernel_size)
+        return convolve_as(self, x, kernel, self.bias)
 
     def check_shares(self, shares: Shares) -> None:
         """Raises ValueError for shares of positions that are not made for this layer."""
@@ -173,15 +167,20 @@ class DclsNd(ElementPositions):
             )
 
     @torch.no_grad()
-    def to_conv(self, shares: Shares | None = None, trim: bool = False) -> nn.Module:
+    def to_conv(
+        self, shares: Shares | None = None, trim: bool = False, keep_ways: bool = False
+    ) -> nn.Module:
         """The plain `nn.ConvNd` that computes the same.
 
         trim: leave out the borders in which all cells are zero, with as much padding.
+        keep_ways: a depthwise `Dcls2d` becomes a `DepthwiseConv2d`.
         """
-        kernel, (stride, padding, dilation) = self.kernel(shares), self.geometry()
+        kernel, (stride, padding, dilation) = self.kernel(shares), geometry_of(self)
         if trim:
             kernel, padding = trimmed(kernel, padding, dilation)
-        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1](
+        plain = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1]
+        is_depthwise = self.groups == self.in_channels == self.out_channels
+        conv = (DepthwiseConv2d if keep_ways and is_depthwise and self.axes == 2 else plain)(
             self.in_channels,
             self.out_channels,
             kernel.shape[2:],

@@ -8,16 +8,19 @@ from .elements import ElementPositions, Shares
 from .layers import DclsNd
 
 
-def merged(model: nn.Module, trim: bool = True) -> nn.Module:
+def merged(model: nn.Module, trim: bool = True, keep_ways: bool = False) -> nn.Module:
     """A copy of the model in which every DCLS layer is a plain convolution.
 
     trim: without the borders of kernels that no element reaches.
+    keep_ways: depthwise layers of two axes become `DepthwiseConv2d`s, which convolve by the way
+        that is the fastest, as the layers did; otherwise `nn.Conv2d`s, which need no mmdcls. Names
+        and weights are the same.
 
     A layer without positions, its own or borrowed, takes those of the nearest module above that has
     some. One that stands in several places of the model stays one. Other layers that make their
     kernels become what their own `to_conv(trim=...)` says.
     """
-    model = replaced(copy.deepcopy(model), None, trim, {})
+    model = replaced(copy.deepcopy(model), None, trim, keep_ways, {})
     # Not while layers are replaced: any of them may use what any module owns.
     for module in model.modules():
         if isinstance(module, ElementPositions):
@@ -25,18 +28,21 @@ def merged(model: nn.Module, trim: bool = True) -> nn.Module:
     return model
 
 
-def replaced(module: nn.Module, shares: Shares | None, trim: bool, convs: dict) -> nn.Module:
+def replaced(
+    module: nn.Module, shares: Shares | None, trim: bool, keep_ways: bool, convs: dict
+) -> nn.Module:
     """convs: what has become of layers, by layer and the shares that it was given."""
     if hasattr(module, "to_conv"):
-        needs_shares = isinstance(module, DclsNd) and module.owner is None
-        given = (shares,) if needs_shares else ()
+        is_ours = isinstance(module, DclsNd)
+        given = (shares,) if is_ours and module.owner is None else ()
         if (module, given) not in convs:
-            convs[module, given] = module.to_conv(*given, trim=trim)
+            options = dict(keep_ways=keep_ways) if is_ours else {}
+            convs[module, given] = module.to_conv(*given, trim=trim, **options)
         return convs[module, given]
     if isinstance(module, ElementPositions) and module.positions is not None:
         shares = module.shares()
     # Not named_children(), which names a module of two names once.
     for name, child in list(module._modules.items()):
         if child is not None:
-            setattr(module, name, replaced(child, shares, trim, convs))
+            setattr(module, name, replaced(child, shares, trim, keep_ways, convs))
     return module

@@ -1,10 +1,19 @@
 """Dense kernel -> convolution, for one to three axes."""
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..geometry import geometry_of, sides_of
 from .framework import plain
 from .operators import depthwise, depthwise_why_not
+
+
+def convolve_as(module: nn.Module, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve with a dense kernel as the `nn.ConvNd` of the module's attributes does."""
+    stride, padding, dilation = geometry_of(module)
+    sides = sides_of(padding, module.kernel_size, dilation)
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    return convolve(x, kernel, bias, stride, sides, mode, module.groups, dilation)
 
 
 def convolve(
