@@ -80,7 +80,7 @@ TOOL_FLAGS = {
     "train": {"--resume", "--amp", "--auto-scale-lr"},
     "test": {"checkpoint", "--tta", "--show-dir", "--out"},
 }
-COMMAND_NAMES = {"convert", "convs", "deploy", "doctor", "flops", "predict"}
+COMMAND_NAMES = {"convert", "convs", "deploy", "doctor", "flops", "predict", "profile"}
 # Of mmdcls.analysis: modules, and what programs import of them.
 ANALYSIS_NAMES = {
     "counting": {"multiply_adds", "parameters"},

@@ -50,25 +50,34 @@ def count(cfg: Config, size: tuple[int, int]) -> dict[str, Part]:
 
     Raises InputError for models that cannot be built, or run so.
     """
-    if min(size) < 1:
-        raise InputError(f"--shape {size[0]} {size[1]} must be two numbers of pixels, from 1 on.")
     model = built(cfg).eval()
     learning = parts_of(model)
     plain = merged(model, trim=False).to("meta")
     parts = parts_of(plain)
-    with torch.no_grad(), costs_of(parts) as costs:
-        try:
-            run(plain, torch.zeros(1, channels_of(plain), *size, device="meta"))
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{type(model).__name__} cannot be counted at {size[0]} x {size[1]} "
-                f"({one_line(error).partition('. ')[0]}); give a larger size where that is the "
-                f"reason, else count its parts in Python by mmdcls.analysis.counting."
-            ) from error
+    with costs_of(parts) as costs:
+        run_on_meta(plain, size)
     return {
         name: Part(parameters(learning[name]), parameters(parts[name]), costs[name])
         for name in parts
     }
+
+
+@torch.no_grad()
+def run_on_meta(plain: nn.Module, size: tuple[int, int]) -> None:
+    """One image through a network on torch's meta device, DCLS merged to plain convolutions.
+
+    Raises InputError where the network cannot run so.
+    """
+    if min(size) < 1:
+        raise InputError(f"--shape {size[0]} {size[1]} must be two numbers of pixels, from 1 on.")
+    try:
+        run(plain, torch.zeros(1, channels_of(plain), *size, device="meta"))
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{type(plain).__name__} cannot be followed at {size[0]} x {size[1]} "
+            f"({one_line(error).partition('. ')[0]}); give a larger size where that is the "
+            f"reason, else take its parts in Python, by mmdcls.analysis.counting and profiling."
+        ) from error
 
 
 def built(cfg: Config) -> nn.Module:

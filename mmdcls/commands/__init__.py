@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "show what is installed, and how to mend what is broken",
     "deploy": "write a model that needs no mmdcls: torch.export, ONNX",
     "flops": "count parameters and multiply-adds, part by part",
+    "profile": "time each way of a config's convolutions on this machine",
     "predict": "predict on images with a trained model, and draw what it finds",
 }
 

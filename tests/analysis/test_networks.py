@@ -162,7 +162,7 @@ SHARED = dict(type="mmdet.ResLayer", depth=50)
     [
         ({}, (0, 64), "--shape 0 64"),
         ({}, (-64, 64), "--shape -64 64"),
-        ({}, (2, 2), "cannot be counted at 2 x 2"),
+        ({}, (2, 2), "cannot be followed at 2 x 2"),
         ({"model.type": "NoSuchModel"}, (64, 64), "cannot be built.*NoSuchModel"),
         ({"model.roi_head.shared_head": SHARED}, (64, 64), "how its shared_head runs is not known"),
     ],

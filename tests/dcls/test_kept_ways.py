@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from helpers.cases import (
     CONVS,
@@ -15,8 +15,8 @@ from helpers.cases import (
     draw_layer,
     geometry,
 )
+from helpers.ways import recorded
 from mmdcls.dcls import Dcls2d, DclsNd, DepthwiseConv2d, merged
-from mmdcls.dcls.conv.ways import WAYS, Way
 
 CHANNELS = 4
 
@@ -27,23 +27,6 @@ def layer_of(**options) -> DclsNd:
 
 def kept(**options) -> DepthwiseConv2d:
     return layer_of(**options).to_conv(keep_ways=True)
-
-
-@pytest.fixture
-def taken(monkeypatch) -> list[str]:
-    """The ways to values that were taken, in turn."""
-    names = []
-
-    def watched(name: str, way: Way) -> Way:
-        def run(*arguments) -> Tensor:
-            names.append(name)
-            return way.run(*arguments)
-
-        return Way(run, way.why_not)
-
-    ways = {name: watched(name, way) for name, way in WAYS["values"].items()}
-    monkeypatch.setitem(WAYS, "values", ways)
-    return names
 
 
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
@@ -63,13 +46,14 @@ def test_it_is_the_plain_convolution_in_values_gradients_and_state(name, trim, p
 
 
 @pytest.mark.parametrize("wanted, kernel_size", [("direct", 17), ("fft", 63)])
-def test_it_takes_the_way_that_the_layer_takes(wanted, kernel_size, taken):
+def test_it_takes_the_way_that_the_layer_takes(wanted, kernel_size, monkeypatch):
+    taken = recorded(monkeypatch)
     layer = layer_of(kernel_size=kernel_size, padding="same").float()
     x = torch.randn(1, CHANNELS, 64, 64)
     for convolve in (layer, layer.to_conv(keep_ways=True)):
         taken.clear()
         convolve(x)
-        assert taken == [wanted]
+        assert [way for _, way, _ in taken] == [wanted]
     taken.clear()
     layer.to_conv()(x)
     assert not taken

@@ -6,13 +6,13 @@ Prints the times and the tables of mmdcls/dcls/conv/crossovers.py for this machi
 """
 
 import argparse
-import time
-from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
 from tqdm import tqdm
 
+from mmdcls.analysis.timing import in_turns
 from mmdcls.dcls.conv.ways import WAYS
 
 MAPS = (8, 16, 32, 64, 128, 256)
@@ -51,24 +51,18 @@ def measure(
             arguments = (x, kernel, None, [1, 1], padding)
         else:
             arguments = (torch.randn_like(x), x, [kernel_size] * 2, padding)
-        runs = {name: way.run for name, way in WAYS[computation].items() if name not in hopeless}
-        times[kernel_size] = side_by_side(runs, arguments, repeats)
+        runs = {
+            name: partial(way.run, *arguments)
+            for name, way in WAYS[computation].items()
+            if name not in hopeless
+        }
+        seconds = in_turns(runs, repeats)
+        times[kernel_size] = {name: 1e3 * median(values) for name, values in seconds.items()}
         best = min(times[kernel_size].values())
         hopeless |= {
             name for name, t in times[kernel_size].items() if t > HOPELESS * best and name != "fft"
         }
     return times
-
-
-def side_by_side(runs: dict[str, Callable], arguments: tuple, repeats: int) -> dict[str, float]:
-    seconds = {name: [] for name in runs}
-    for _ in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(*arguments)
-            seconds[name].append(time.perf_counter() - start)
-    # The first run of each is its warm-up.
-    return {name: 1e3 * median(values[1:]) for name, values in seconds.items()}
 
 
 def report(computation: str, times: dict[int, dict[int, dict[str, float]]]) -> None:

@@ -31,13 +31,18 @@ def convolve(
     padding       cells before and after, per axis
     padding_mode  "constant" (zeros), "reflect", "replicate" or "circular"
     """
-    axes = kernel.dim() - 2
-    amount = tuple(before for before, _ in padding)
-    if padding_mode != "constant" or any(before != after for before, after in padding):
-        sides = [cells for before_after in reversed(padding) for cells in before_after]
-        x = F.pad(x, sides, mode=padding_mode)
-        amount = (0,) * axes
-    reason = depthwise_why_not(x, kernel, groups, bias, stride, amount)
-    if max(dilation) == 1 and reason is None:
+    x, amount = padded(x, padding, padding_mode)
+    reason = depthwise_why_not(x, kernel, groups, bias, stride, amount, dilation)
+    if reason is None:
         return depthwise(x, kernel, bias, stride, amount)
     return plain(x, kernel, bias, stride, amount, groups, dilation)
+
+
+def padded(
+    x: Tensor, padding: tuple[tuple[int, int], ...], padding_mode: str
+) -> tuple[Tensor, tuple[int, ...]]:
+    """What is convolved, and the zeros around it that the convolution itself adds."""
+    if padding_mode == "constant" and all(before == after for before, after in padding):
+        return x, tuple(before for before, _ in padding)
+    sides = [cells for before_after in reversed(padding) for cells in before_after]
+    return F.pad(x, sides, mode=padding_mode), (0,) * len(padding)

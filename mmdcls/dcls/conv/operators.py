@@ -29,6 +29,7 @@ def depthwise_why_not(
     bias: Tensor | None = None,
     stride: Sequence[int] = (1, 1),
     padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
 ) -> str | None:
     """Why the operators here cannot serve this call, or None if they can."""
     if x.device.type not in ("cpu", "cuda"):
@@ -39,6 +40,8 @@ def depthwise_why_not(
         return "they need as many groups as input and output channels"
     if bias is not None and bias.shape != kernel.shape[:1]:
         return "they need one bias for each channel"
+    if max(dilation) > 1:
+        return f"they work at dilation 1, and this dilation is {tuple(dilation)}"
     if any(is_transformed(tensor) for tensor in (x, kernel, bias) if tensor is not None):
         return "custom operators know neither torch.func nor forward-mode differentiation"
     if x.device.type == "cuda":
@@ -170,13 +173,20 @@ def gradient_of_kernel(
 
 def gradient_of_input(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
     """From the gradient at stride 1: the values with the kernel turned round."""
-    beyond = [size - 1 - p for size, p in zip(kernel.shape[2:], padding, strict=True)]
+    grad, beyond = seen_by_input(grad, list(kernel.shape[2:]), padding)
+    return convolved(grad, kernel.flip(2, 3), None, [1, 1], beyond)
+
+
+def seen_by_input(
+    grad: Tensor, kernel_size: list[int], padding: list[int]
+) -> tuple[Tensor, list[int]]:
+    """The gradient at stride 1 that the turned kernel sees, and its padding."""
+    beyond = [size - 1 - p for size, p in zip(kernel_size, padding, strict=True)]
     # Padding wider than the kernel makes values that no cell of the input is in.
     rows, columns = (min(cells, 0) for cells in beyond)
     grad = F.pad(grad, (columns, columns, rows, rows)) if rows or columns else grad
     grad = grad.contiguous(memory_format=CHANNELS_LAST)
-    turned = kernel.flip(2, 3)
-    return convolved(grad, turned, None, [1, 1], [max(cells, 0) for cells in beyond])
+    return grad, [max(cells, 0) for cells in beyond]
 
 
 def at_stride_1(

@@ -10,7 +10,7 @@ from .crossovers import Call, preferred
 from .fourier import fft_why_not, kernel_gradient_by_fft, values_by_fft
 from .framework import kernel_gradient_of_framework, values_directly
 from .tiles import kernel_gradient_by_tiles
-from .windows import known_why_not
+from .windows import band_cannot, known_why_not
 
 
 def values_in_one_dtype(
@@ -39,32 +39,36 @@ def never_refuses(call: Call) -> None:
 
 
 class Way(NamedTuple):
-    """run: the computation. why_not: a sentence why it cannot serve a call, or None if it can."""
+    """run: the computation. cannot: a sentence why it cannot serve a call, or None if it can.
+
+    why_not: the same, and why it is not given calls that it could serve.
+    """
 
     run: Callable[..., Tensor]
+    cannot: Callable[[Call], str | None]
     why_not: Callable[[Call], str | None]
 
 
 # The first way of each computation serves every call.
 WAYS = {
     "values": {
-        "direct": Way(values_directly, never_refuses),
-        "fft": Way(values_by_fft, fft_why_not),
+        "direct": Way(values_directly, never_refuses, never_refuses),
+        "fft": Way(values_by_fft, fft_why_not, fft_why_not),
     },
     "kernel_gradient": {
-        "tiles": Way(kernel_gradient_by_tiles, never_refuses),
-        "fft": Way(kernel_gradient_by_fft, fft_why_not),
-        "framework": Way(kernel_gradient_of_framework, never_refuses),
+        "tiles": Way(kernel_gradient_by_tiles, never_refuses, never_refuses),
+        "fft": Way(kernel_gradient_by_fft, fft_why_not, fft_why_not),
+        "framework": Way(kernel_gradient_of_framework, never_refuses, never_refuses),
     },
 }
 GPU_WAYS = {
     "values": {
-        "direct": Way(values_in_one_dtype, never_refuses),
-        "band": Way(values_by_band, known_why_not),
+        "direct": Way(values_in_one_dtype, never_refuses, never_refuses),
+        "band": Way(values_by_band, band_cannot, known_why_not),
     },
     "kernel_gradient": {
-        "framework": Way(kernel_gradient_of_framework, never_refuses),
-        "band": Way(kernel_gradient_by_band, known_why_not),
+        "framework": Way(kernel_gradient_of_framework, never_refuses, never_refuses),
+        "band": Way(kernel_gradient_by_band, band_cannot, known_why_not),
     },
 }
 
@@ -89,7 +93,15 @@ def call_of(
     )
 
 
+def ways_on(device: torch.device) -> dict[str, dict[str, Way]]:
+    return GPU_WAYS if device.type == "cuda" else WAYS
+
+
+def chosen(computation: str, call: Call) -> str:
+    """The name of the way that a call takes."""
+    ways, name = ways_on(call.device)[computation], preferred(computation, call)
+    return next(iter(ways)) if ways[name].why_not(call) else name
+
+
 def choose(computation: str, call: Call) -> Callable[..., Tensor]:
-    ways = (GPU_WAYS if call.device.type == "cuda" else WAYS)[computation]
-    way = ways[preferred(computation, call)]
-    return next(iter(ways.values())).run if way.why_not(call) else way.run
+    return ways_on(call.device)[computation][chosen(computation, call)].run

@@ -39,8 +39,8 @@ def blocks(count: int, size: int) -> int:
     return -(-count // size)
 
 
-def band_why_not(call: Call) -> str | None:
-    """Why the band cannot serve this call or is not the fastest, or None."""
+def band_cannot(call: Call) -> str | None:
+    """Why the band cannot serve this call, or None if it can."""
     reason = triton_why_not(call.device)
     if reason is not None:
         return reason
@@ -68,6 +68,14 @@ def band_why_not(call: Call) -> str | None:
         return "it counts with 32 bits, and there are 2**31 elements or more"
     if call.batch * (height + 8) * tiles >= EXACT or max(call.batch, call.channels) > GRID:
         return f"it takes up to {GRID} channels and maps, and {EXACT} rows of {TILE} values"
+    return None
+
+
+def band_why_not(call: Call) -> str | None:
+    """Why the band cannot serve this call or is not the fastest, or None."""
+    reason = band_cannot(call)
+    if reason is not None:
+        return reason
     measured = BAND_FROM.get(capability_of(call.device))
     if measured is None:
         return f"nobody has measured it on a GPU such as {call.device}"

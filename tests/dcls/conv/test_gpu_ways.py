@@ -7,7 +7,15 @@ from mmdcls.dcls import gpu
 from mmdcls.dcls.conv import windows
 from mmdcls.dcls.conv.crossovers import BAND_FROM, Call
 from mmdcls.dcls.conv.ways import GPU_WAYS, choose
-from mmdcls.dcls.conv.windows import EXACT, TILE, WINDOWS, band_why_not, offset_of, window_of
+from mmdcls.dcls.conv.windows import (
+    EXACT,
+    TILE,
+    WINDOWS,
+    band_cannot,
+    band_why_not,
+    offset_of,
+    window_of,
+)
 
 GPU = torch.device("cuda", 0)
 MEASURED = next(iter(BAND_FROM))
@@ -51,6 +59,7 @@ REFUSED = {
 def test_what_the_band_cannot_serve_has_a_reason_and_goes_to_the_framework(case, capability):
     asked, words = REFUSED[case]
     assert words in band_why_not(asked)
+    assert band_cannot(asked) == (None if case == "small kernel" else band_why_not(asked))
     if asked.device == GPU:
         for computation, ways in GPU_WAYS.items():
             assert choose(computation, asked) is next(iter(ways.values())).run
@@ -73,6 +82,8 @@ def test_a_large_kernel_on_a_measured_card_takes_the_band(dtype, capability):
 def test_a_card_that_nobody_measured_keeps_the_framework(other, words, capability):
     capability[0] = other
     assert words in band_why_not(call())
+    # A profile may time it there nonetheless.
+    assert (band_cannot(call()) is None) == (words == "nobody")
 
 
 def test_without_triton_or_on_amd_the_framework_serves(monkeypatch):
