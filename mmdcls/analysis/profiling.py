@@ -87,7 +87,7 @@ def profile(
     """
     found = []
     left, end = len(COMPUTATIONS) * len(convolutions), time.perf_counter() + seconds
-    late = f"the {seconds:g} s were over before its turn; give more by --seconds"
+    late = f"{seconds:g} s were too few for it to have a turn; give more by --seconds"
     with tqdm(total=left, desc="profile", unit="computation", dynamic_ncols=True) as bar:
         for convolution, count in convolutions.items():
             try:
@@ -159,7 +159,7 @@ def plain_runs(x: Tensor, bias: Tensor, stride: list[int]) -> list[Callable[[], 
 
 
 def timed(job: Job, name: str | None, enough: float, end: float, late: str) -> Computation:
-    """The chosen way and the plain kernel have their turn first."""
+    """The plain kernel and the chosen way have their turns first, the others if time is left."""
     table, device = COMPUTATIONS[job.name], job.call.device
     ways = all_ways(table, device)
     refusals = {way: ways[way].cannot(job.call) for way in ways}
@@ -167,7 +167,7 @@ def timed(job: Job, name: str | None, enough: float, end: float, late: str) -> C
     for way in sorted(ways, key=lambda way: way != name):
         if refusals[way] is None:
             runs[way] = partial(ways[way].run, *job.arguments)
-    seconds = in_turns(runs, REPEATS, enough, end, device)
+    seconds = in_turns(runs, REPEATS, enough, end, {PLAIN, name}, device)
 
     def timing(run: str, why_not: str | None = None) -> Timing:
         if seconds.get(run):

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 
@@ -12,22 +12,29 @@ def in_turns(
     repeats: int,
     enough: float = math.inf,
     end: float = math.inf,
+    favoured: Collection[str] = (),
     device: torch.device | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of each run in as many turns as repeats; a first turn warms up and is not counted.
+    """Seconds of each run in as many turns as repeats, and before the first once uncounted.
 
-    enough, end: of `time.perf_counter()`; no third turn, and no run, begins after it.
+    enough, end: of `time.perf_counter()`. No run begins after `enough`, but the first of those
+        that are favoured, which may until `end`.
     """
+
+    def seconds_of(run: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        run()
+        if device is not None and device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(repeats + 1):
-        if turn > 1 and time.perf_counter() > enough:
-            break
+    for turn in range(repeats):
         for name, run in runs.items():
-            if time.perf_counter() > end:
-                break
-            start = time.perf_counter()
-            run()
-            if device is not None and device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: values[1:] for name, values in seconds.items()}
+            is_first = turn == 0
+            if time.perf_counter() > (end if is_first and name in favoured else enough):
+                continue
+            if is_first:
+                seconds_of(run)
+            seconds[name].append(seconds_of(run))
+    return seconds

@@ -183,15 +183,23 @@ def test_the_sum_is_of_what_is_chosen_as_often_as_it_is_met():
     assert "30.0 ms as chosen, 45.0 ms plain 7x7" in report([found])
 
 
-def test_turns_go_round_and_the_first_is_not_counted():
+def test_turns_go_round_after_a_run_of_each_that_is_not_counted():
     order = []
     runs = {name: lambda name=name: order.append(name) for name in "ab"}
     found = in_turns(runs, repeats=2)
-    assert "".join(order) == "ababab"
+    assert "".join(order) == "aabbab"
     assert {name: len(values) for name, values in found.items()} == dict(a=2, b=2)
-    now = time.perf_counter()
-    assert [len(values) for values in in_turns(runs, 5, enough=now).values()] == [1, 1]
-    assert [len(values) for values in in_turns(runs, 5, end=now).values()] == [0, 0]
+
+
+def test_when_time_is_over_no_run_begins_but_a_first_one_that_is_favoured():
+    runs, now = dict.fromkeys("ab", lambda: None), time.perf_counter()
+    for times, counts in {
+        (now, now): [0, 0],
+        (now, now + 99): [1, 0],
+        (now + 99, now + 99): [5, 5],
+    }.items():
+        found = in_turns(runs, 5, *times, favoured="a")
+        assert [len(values) for values in found.values()] == counts
 
 
 def test_the_command_prints_each_way_of_each_convolution(cfg, tmp_path, capsys):
