@@ -62,4 +62,4 @@ def device_of(asked: str | None) -> torch.device:
 def named(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"a CPU by {torch.get_num_threads()} threads"
+    return f"a CPU, threads: {torch.get_num_threads()}"

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from helpers.cases import gradients
@@ -40,12 +41,12 @@ def draw(interpolation: str = "gaussian") -> tuple[Dcls2d, torch.Tensor]:
     return layer, x.requires_grad_()
 
 
-def in_float64(layer: Dcls2d, x: torch.Tensor) -> dict[str, torch.Tensor]:
+def in_float64(layer: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
     twin, image = copy.deepcopy(layer).double(), x.detach().double().requires_grad_()
     return found_by(twin, twin, image)
 
 
-def found_by(run, layer: Dcls2d, x: torch.Tensor) -> dict[str, torch.Tensor]:
+def found_by(run, layer: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
     sources = dict(layer.named_parameters(), x=x)
     y = run(x)
     return dict(values=y, **gradients(y, sources))
@@ -90,6 +91,13 @@ def test_autocast(dtype, entered):
         return y
 
     assert_near(found_by(run, layer, x), in_float64(layer, x), 0.02)
+    assert set(entered) == {"values_by_band", "kernel_gradient_by_band"}
+
+
+def test_a_merged_layer_that_keeps_its_ways_takes_the_band(entered):
+    layer, x = draw()
+    conv = layer.to_conv(keep_ways=True)
+    assert_near(found_by(conv, conv, x), in_float64(conv, x), 5e-6)
     assert set(entered) == {"values_by_band", "kernel_gradient_by_band"}
 
 
