@@ -30,7 +30,7 @@ class Convolution(NamedTuple):
     padding_mode: str
 
 
-def convolutions_of(cfg: Config, size: tuple[int, int]) -> Counter[Convolution]:
+def convolutions_met(cfg: Config, size: tuple[int, int]) -> Counter[Convolution]:
     """How often one image of this height and width meets each, kernels in full size.
 
     Raises InputError for models that cannot be built or followed, and where there is none.

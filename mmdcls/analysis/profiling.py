@@ -22,7 +22,7 @@ from .convolutions import Convolution
 from .timing import in_turns
 
 # Side of the plain kernel whose times stand beside, and runs of each at most.
-PLAIN_SIZE, REPEATS = 7, 5
+PLAIN_SIZE, REPEATS = 7, 9
 PLAIN = f"plain {PLAIN_SIZE}x{PLAIN_SIZE}"
 # What a layer computes, and the table of ways for it.
 COMPUTATIONS = {

@@ -15,7 +15,9 @@ def in_turns(
     favoured: Collection[str] = (),
     device: torch.device | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of each run in as many turns as repeats, and before the first once uncounted.
+    """Seconds of each run in as many turns as repeats.
+
+    Right before it each runs once uncounted, so that all find the caches as they leave them.
 
     enough, end: of `time.perf_counter()`. No run begins after `enough`, but the first of those
         that are favoured, which may until `end`.
@@ -31,10 +33,7 @@ def in_turns(
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats):
         for name, run in runs.items():
-            is_first = turn == 0
-            if time.perf_counter() > (end if is_first and name in favoured else enough):
-                continue
-            if is_first:
+            if time.perf_counter() <= (end if turn == 0 and name in favoured else enough):
                 seconds_of(run)
-            seconds[name].append(seconds_of(run))
+                seconds[name].append(seconds_of(run))
     return seconds

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from mmdcls.analysis.convolutions import convolutions_of, crop_of
+from mmdcls.analysis.convolutions import convolutions_met, crop_of
 from mmdcls.analysis.networks import size_of
 from mmdcls.analysis.profile_report import report
 from mmdcls.analysis.profiling import REPEATS, profile
-from mmdcls.config import add_options, read_config
+from mmdcls.config import add_options, read_config, without_pretrained
 from mmdcls.errors import InputError
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add_options(parser)
     parsed = parser.parse_args(arguments)
-    cfg = read_config(parsed.config, parsed.cfg_options)
+    cfg = without_pretrained(read_config(parsed.config, parsed.cfg_options))
     size = tuple(parsed.shape) if parsed.shape else crop_of(cfg) or size_of(cfg)
     batch = (cfg.get("train_dataloader") or {}).get("batch_size", 1)
     batch = batch if parsed.batch is None else parsed.batch
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(f"--batch {batch} must be a number of images, from 1 on.")
     device = device_of(parsed.device)
     found = profile(
-        convolutions_of(cfg, size), batch, getattr(torch, parsed.dtype), device, parsed.seconds
+        convolutions_met(cfg, size), batch, getattr(torch, parsed.dtype), device, parsed.seconds
     )
     sys.stdout.write(
         f"images: {batch}, height {size[0]}, width {size[1]}, {parsed.dtype}, on {named(device)}, "

@@ -1,5 +1,6 @@
 """A profile has every way of every convolution of a config, timed or with the reason why not."""
 
+import re
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from helpers.catalogue import LEAVES, leaf_of, load
 from helpers.ways import recorded, shapes_of
 from mmdcls import commands
 from mmdcls.analysis import profiling
-from mmdcls.analysis.convolutions import Convolution, convolution_of, convolutions_of, crop_of
+from mmdcls.analysis.convolutions import Convolution, convolution_of, convolutions_met, crop_of
 from mmdcls.analysis.profile_report import report
 from mmdcls.analysis.profiling import COMPUTATIONS, Computation, Profile, Timing, jobs_of, profile
 from mmdcls.analysis.timing import in_turns
@@ -123,7 +124,7 @@ def test_too_little_memory_is_a_sentence(monkeypatch):
 
 
 def test_the_convolutions_of_a_network_and_how_often_it_meets_them(cfg):
-    found = convolutions_of(cfg, (64, 96))
+    found = convolutions_met(cfg, (64, 96))
     geometry = Geometry((1, 1), "same", (1, 1))
     assert found == {
         Convolution(channels, (16 >> stage, 24 >> stage), (9, 9), geometry, "zeros"): depth
@@ -136,14 +137,15 @@ def test_a_network_without_depthwise_dcls_is_refused():
     cfg.model.backbone = dict(type="mmseg.ResNetV1c", depth=18, in_channels=3)
     cfg.model.decode_head.in_channels = [64, 128, 256, 512]
     with pytest.raises(InputError, match="DclsConvNeXt"):
-        convolutions_of(cfg, (64, 64))
+        convolutions_met(cfg, (64, 64))
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.stem)
 def test_the_crop_of_our_configs(leaf):
-    cfg = Config.fromfile(leaf)
-    crops = {"demo": (256, 256), "classification": (224, 224), "upernet": (512, 512)}
-    assert crop_of(cfg) == crops.get(leaf.parent.name)
+    others = {"demo": (256, 256), "classification": (224, 224)}
+    named = re.search(r"-(\d+)x(\d+)$", leaf.stem)
+    size = tuple(map(int, named.groups())) if named else others.get(leaf.parent.name)
+    assert crop_of(Config.fromfile(leaf)) == size
 
 
 RESIZE = dict(type="RandomResize", scale=(99, 99))
@@ -183,11 +185,11 @@ def test_the_sum_is_of_what_is_chosen_as_often_as_it_is_met():
     assert "30.0 ms as chosen, 45.0 ms plain 7x7" in report([found])
 
 
-def test_turns_go_round_after_a_run_of_each_that_is_not_counted():
+def test_turns_go_round_and_each_run_follows_one_that_is_not_counted():
     order = []
     runs = {name: lambda name=name: order.append(name) for name in "ab"}
     found = in_turns(runs, repeats=2)
-    assert "".join(order) == "aabbab"
+    assert "".join(order) == "aabbaabb"
     assert {name: len(values) for name, values in found.items()} == dict(a=2, b=2)
 
 
