@@ -7,6 +7,9 @@ all three into a folder of their own, which is found by tests alone.
 
 import importlib
 import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import PathFinder
+from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from pathlib import Path
 
 import torch
@@ -19,11 +22,26 @@ SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 KEPT = []
 
 
+class Finder(DistributionFinder):
+    """Finds what nothing else has, in the folder.
+
+    Not on the path, which processes that tests start inherit: they would find a torchvision that
+    does not load.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: object = None) -> object:
+        return PathFinder.find_spec(name, [str(FOLDER)], target) if path is None else None
+
+    def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
+        inside = DistributionFinder.Context(name=context.name, path=[str(FOLDER)])
+        return MetadataPathFinder.find_distributions(inside)
+
+
 def make_importable() -> None:
     if not FOLDER.is_dir():
         return
-    # After everything else: it holds no more than what is missing elsewhere.
-    sys.path.append(str(FOLDER))
+    sys.meta_path.append(Finder())
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
