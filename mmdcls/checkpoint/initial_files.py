@@ -4,9 +4,22 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmdcls.dcls.dense_loading import as_loaded
+from mmdcls.errors import InputError
 from mmdcls.wrapping import unwrapped
 
 from .fitting import is_stranger, refusal, weights_of
+
+
+def initial_weights(file: str, where: str) -> dict:
+    """The checkpoint of an init_cfg, which is at this place of the config."""
+    try:
+        return CheckpointLoader.load_checkpoint(file, map_location="cpu")
+    except OSError as error:
+        raise InputError(
+            f"{file} of {where} could not be had ({getattr(error, 'reason', error)}): give another "
+            f"file with --cfg-options {where}.checkpoint=FILE, or start from random weights with "
+            f"{where}=None."
+        ) from error
 
 
 def check_pretrained(model: nn.Module) -> None:
@@ -19,7 +32,8 @@ def check_pretrained(model: nn.Module) -> None:
             file, prefix = config["checkpoint"], config.get("prefix") or ""
             if prefix and not prefix.endswith("."):
                 prefix += "."
-            whole = weights_of(CheckpointLoader.load_checkpoint(file, map_location="cpu"))
+            where = f"model.{path}.init_cfg" if path else "model.init_cfg"
+            whole = weights_of(initial_weights(file, where))
             given = {
                 name.removeprefix(prefix): value
                 for name, value in whole.items()
@@ -27,7 +41,6 @@ def check_pretrained(model: nn.Module) -> None:
             }
             found, wanted = as_loaded(module, given), module.state_dict()
             if is_stranger(found, wanted):
-                where = f"model.{path}.init_cfg" if path else "model.init_cfg"
                 raise refusal(
                     f"The checkpoint {file} of {where}, read with prefix={prefix!r},",
                     found or whole,

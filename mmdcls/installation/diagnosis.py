@@ -150,7 +150,7 @@ def other_torchvision(environment: Environment, module: str, found: re.Match) ->
     return Problem(
         f"{text}, nor do {' and '.join(needing)}, which import it, and mmseg, which imports timm "
         f"where it is; they need the build for the same torch ({build_of(cuda)}), from the index "
-        f"that torch came from (--index-url), or to be uninstalled with it.",
+        f"that such a torch comes from, or to be uninstalled with it.",
         torchvision_for(torch),
     )
 
@@ -163,7 +163,7 @@ def torchvision_for(torch: str) -> str:
     """The command that installs the version for a torch: 0.28 came with torch 2.13, and so on."""
     major, minor = numbers(torch)
     version = f'"torchvision==0.{minor + 15}.*"' if major == 2 else "torchvision"
-    return f"pip install --force-reinstall --no-deps {version}"
+    return f"pip install --force-reinstall --no-deps {version} --index-url INDEX_OF_YOUR_TORCH"
 
 
 def missing(environment: Environment, module: str, found: re.Match) -> Problem:

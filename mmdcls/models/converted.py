@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from importlib.util import find_spec
 
 from mmengine.logging import print_log
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from torch import Tensor, nn
 
 from mmdcls.dcls import Rule, convert
+from mmdcls.errors import InputError
 from mmdcls.registry import MODELS, bare_name, check_type
 
 
@@ -42,12 +44,31 @@ def converted(network: str, dcls: Mapping | Sequence[Mapping], **options) -> nn.
     """
     check_type("network", network, MMENGINE_MODELS)
     rules = rules_of(dcls)
-    model, conversion = convert(MMENGINE_MODELS.build(dict(type=network, **options)), rules)
+    model, conversion = convert(built(network, options), rules)
     print_log(f"{bare_name(network)}: {conversion}", logger="current")
     for part in (model, getattr(model, "backbone", None)):
         if isinstance(part, nn.Module):
             part.register_forward_hook(contiguous_maps)
     return model
+
+
+def built(network: str, options: dict) -> nn.Module:
+    is_of_timm = bare_name(network) == "TIMMBackbone"
+    if is_of_timm and find_spec("timm") is None:
+        raise InputError(
+            "mmdcls.Converted of a TIMMBackbone needs timm, which is not installed: "
+            'pip install -c constraints.txt -e ".[timm]".'
+        )
+    try:
+        return MMENGINE_MODELS.build(dict(type=network, **options))
+    except OSError as error:
+        if not is_of_timm:
+            raise
+        raise InputError(
+            f"timm could not load the weights of {options.get('model_name')} ({error}): without a "
+            f"network give pretrained=False at the same place of the config, such as "
+            f"--cfg-options model.backbone.pretrained=False."
+        ) from error
 
 
 def contiguous_maps(module: nn.Module, inputs: tuple, output: object) -> object:

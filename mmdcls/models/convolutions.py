@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmdcls.config import nodes, without_pretrained
-from mmdcls.dcls import Rule, convert
+from mmdcls.dcls import DclsNd, Rule, convert
 from mmdcls.dcls.inventory import inventory
 from mmdcls.errors import InputError
 
@@ -69,6 +69,9 @@ def text_of(model: nn.Module, path: str, rules: list[Rule]) -> str:
         raise InputError(f"The model has no part {path!r}; it has {names}.") from error
     lines = [f"{path or 'model'}: {type(network).__name__}"]
     lines += [f"  {row}" for row in inventory(network)] or ["  no convolution of several cells"]
+    layers = sum(isinstance(module, DclsNd) for module in network.modules())
+    if layers:
+        lines.append(f"  {layers} are DCLS layers already")
     if rules:
         lines.append(str(convert(network, rules)[1]))
     return "\n".join(lines)

@@ -166,7 +166,8 @@ CASES = [
         "other_torchvision",
         "does not load beside torch 2.13.0 (RuntimeError: operator torchvision::nms does not "
         "exist), nor do timm and mmpretrain, which import it, and mmseg",
-        'pip install --force-reinstall --no-deps "torchvision==0.28.*"',
+        'pip install --force-reinstall --no-deps "torchvision==0.28.*" '
+        "--index-url INDEX_OF_YOUR_TORCH",
         {
             "torchvision.py": "raise RuntimeError('operator torchvision::nms does not exist')",
             "timm/__init__.py": "import torchvision",
@@ -177,8 +178,9 @@ CASES = [
     ),
     Case(
         "other_torchvision",
-        "the build for the same torch (cu130), from the index that torch came from",
-        'pip install --force-reinstall --no-deps "torchvision==0.28.*"',
+        "the build for the same torch (cu130), from the index that such a torch comes from",
+        'pip install --force-reinstall --no-deps "torchvision==0.28.*" '
+        "--index-url INDEX_OF_YOUR_TORCH",
         {
             "torch/__init__.py": TORCH_WITH_GPU,
             "mmcv/_ext.py": OPS.replace("not available", "13.0"),

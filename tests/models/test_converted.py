@@ -1,6 +1,7 @@
 """`type="mmdcls.Converted"`: a network of others whose convolutions became DCLS layers."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mmdcls.checkpoint.load import is_foreign, load_into
 from mmdcls.checkpoint.trained import load_trained
 from mmdcls.dcls import Dcls2d, position_owners
 from mmdcls.errors import InputError
+from mmdcls.models import converted as converted_network
 from mmdcls.running.failures import in_a_sentence
 
 CELLS = 9  # of a 3x3 kernel
@@ -203,3 +205,27 @@ def test_what_it_does_not_know_is_one_sentence(case):
     options, sentence = REFUSALS[case]
     with pytest.raises(SystemExit, match=sentence), in_a_sentence():
         MODELS.build(converted(RESNET) | options)
+
+
+def test_weights_that_cannot_be_had_are_one_sentence_with_the_options_that_help():
+    missing = dict(type="Pretrained", checkpoint="http://127.0.0.1:9/resnet.pth")
+    model = nn.ModuleDict(dict(backbone=MODELS.build(converted(RESNET | dict(init_cfg=missing)))))
+    sentence = r"model\.backbone\.init_cfg\.checkpoint=FILE.*model\.backbone\.init_cfg=None"
+    with pytest.raises(InputError, match=sentence):
+        check_pretrained(model)
+
+
+def test_a_network_of_timm_without_timm_or_its_weights_is_one_sentence(monkeypatch):
+    pytest.importorskip("timm")
+    options = dict(type="TIMMBackbone", model_name="convnext_atto", pretrained=True)
+    cfg = converted(options, where=r".*\.conv_dw", kernel_size=17, kernel_count=49)
+
+    def offline(*arguments, **others):
+        raise FileNotFoundError("not on this disk, and there is no network")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(InputError, match=r"convnext_atto .*model\.backbone\.pretrained=False"):
+        MODELS.build(cfg)
+    monkeypatch.setattr(sys.modules[converted_network.__module__], "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs timm, .*pip install -c constraints\.txt"):
+        MODELS.build(cfg)
