@@ -228,13 +228,15 @@ FAILURES: dict[str, tuple[str, Callable[[Environment, str, re.Match], Problem | 
 
 
 def problems_of(environment: Environment) -> list[Problem]:
-    found = [check(environment) for check in CHECKS.values()]
+    """Packages that are not there come last: not everybody needs all of them."""
+    found, absent = [check(environment) for check in CHECKS.values()], []
     for module, attempt in environment.attempts.items():
         for pattern, explain in FAILURES.values() if attempt.error else ():
             if match := re.search(pattern, f"{module}: {attempt.error}"):
-                found.append(explain(environment, module, match))
+                problems = absent if explain is missing else found
+                problems.append(explain(environment, module, match))
                 break
-    return list(dict.fromkeys(problem for problem in found if problem))
+    return list(dict.fromkeys(problem for problem in (*found, *absent) if problem))
 
 
 def versions_of(environment: Environment) -> dict[str, str]:
@@ -258,6 +260,8 @@ def versions_of(environment: Environment) -> dict[str, str]:
 
 def report(environment: Environment, problems: Sequence[Problem]) -> str:
     lines = [f"{name:10}{version}" for name, version in versions_of(environment).items()]
+    if not environment.stacks:
+        lines += ["", "Configs need OpenMMLab; mmdcls.dcls and mmdcls.timm need nothing of it."]
     lines += [""] if problems else ["", "No problem found."]
     for problem in problems:
         lines += [problem.sentence, f"    {problem.command}"]

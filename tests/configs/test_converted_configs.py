@@ -13,6 +13,7 @@ from helpers.catalogue import CONVERTED, leaf_of, load
 from mmdcls import commands
 from mmdcls.checkpoint.trained import load_trained
 from mmdcls.dcls import DclsNd
+from mmdcls.errors import InputError
 from mmdcls.running import launch
 
 # Cells of the largest dense kernel that any of them replaces.
@@ -169,7 +170,7 @@ def test_what_fills_a_model_or_only_looks_at_it_downloads_nothing(tmp_path, caps
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / "trained.pth")
     overlay = dict(file=str(tmp_path / "nowhere.pth"))
     cfg.model.backbone.update(pretrained=True, pretrained_cfg_overlay=overlay)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match="pretrained=False"):
         MODELS.build(cfg.model)
     config, trained = str(tmp_path / "config.py"), str(tmp_path / "trained.pth")
     cfg.dump(config)

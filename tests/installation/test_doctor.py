@@ -320,6 +320,7 @@ def test_with_nothing_installed_each_package_is_asked_for(python: Path, tmp_path
     assert result.returncode == 1, result.stderr
     for name in ("numpy", "torch", "mmengine", "mmcv", "mmdet", "mmseg", "pycocotools", "ftfy"):
         assert f"{name} is not installed" in result.stdout
+    assert "mmdcls.dcls and mmdcls.timm need nothing of it" in result.stdout
 
 
 @pytest.mark.slow
