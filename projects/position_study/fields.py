@@ -1,5 +1,6 @@
 """How far one cell of the last map sees, in pixels, in the middle of validation images."""
 
+import math
 from collections.abc import Iterator
 from itertools import islice
 
@@ -49,8 +50,9 @@ def with_a_middle(backbone: nn.Module, images: list[Tensor]) -> list[Tensor]:
     found = maps[-1][-1] if isinstance(maps[-1], (list, tuple)) else maps[-1]
     sides = []
     for side, cells in zip(images[0].shape[1:], found.shape[2:], strict=True):
-        stride = side // cells
-        sides.append(stride * (cells - 1 + cells % 2))
+        # Some networks round a side that strides do not divide up, some down.
+        stride = 2 ** round(math.log2(side / cells))
+        sides.append(side if cells % 2 else stride * (cells - 1))
     offsets = [(side - kept) // 2 for side, kept in zip(images[0].shape[1:], sides, strict=True)]
     (top, left), (height, width) = offsets, sides
     return [image[:, top : top + height, left : left + width] for image in images]

@@ -14,6 +14,7 @@ from mmdcls.dcls import INTERPOLATIONS, position_owners
 from mmdcls.dcls.rules import convolutions_of
 from mmdcls.errors import InputError
 from mmdcls.running.runner import build_runner
+from projects.position_study.fields import with_a_middle
 from projects.position_study.position_study import ArrayDataset, ItemAccuracy, ItemIoU
 from projects.position_study.position_study.kernels import neutral_count, regular_grid
 
@@ -86,6 +87,16 @@ def test_resnets_start_alike_but_for_their_kernels_and_have_as_many_parameters(k
     assert counts[1] == pytest.approx(counts[0], rel=0.021)
     frozen = {o.positions.requires_grad for o in position_owners(model).values()}
     assert frozen == {kernel == "dcls"}
+
+
+@pytest.mark.parametrize("conv", [dict(kernel_size=2), dict(kernel_size=3, padding=1)], ids=str)
+def test_images_are_cut_to_where_the_last_map_has_a_middle(conv):
+    """Convolutions of 2x2 round the sides of maps down, those of 3x3 up."""
+    backbone = nn.Sequential(*(nn.Conv2d(1, 1, stride=2, **conv) for _ in range(4)))
+    for height in range(97, 131):
+        (image,) = with_a_middle(backbone, [torch.zeros(1, height, 405)])
+        assert all(cells % 2 for cells in backbone(image[None]).shape[2:])
+        assert height - image.shape[1] < 32 and 405 - image.shape[2] < 32
 
 
 @every_arm
