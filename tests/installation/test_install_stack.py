@@ -1,7 +1,9 @@
 """The cache of mmcv wheels: kept per torch and Python, and never a damaged one."""
 
 import importlib.util
+import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -20,6 +22,19 @@ def write_wheel(folder: Path, *names: str) -> Path:
         for name in names:
             archive.writestr(name, "content " * 100)
     return wheel
+
+
+SOURCES = ("nms.cpp", "pybind.cpp", "roi_align.cpp", "cpu/nms.cpp", "cpu/roi_align.cpp")
+
+
+def write_sources(folder: Path) -> None:
+    tree = folder / "mmcv-0"
+    for name in SOURCES:
+        source = tree / install_stack.OPS / name
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(f"// {name}")
+    with tarfile.open(folder / "mmcv-0.tar.gz", "w:gz") as archive:
+        archive.add(tree, tree.name)
 
 
 def test_a_whole_wheel_with_its_ops_is_used(tmp_path):
@@ -48,8 +63,11 @@ def built(tmp_path, monkeypatch):
     found = []
 
     def pip(*arguments: str, **environment: str) -> None:
-        found.append(next(argument for argument in arguments if "mmcv==" in argument))
-        write_wheel(Path(arguments[arguments.index("-w") + 1]), "mmcv/_ext.so")
+        if arguments[0] == "download":
+            found.append(arguments[-1])
+            write_sources(Path(arguments[arguments.index("-d") + 1]))
+        else:
+            write_wheel(Path(arguments[arguments.index("-w") + 1]), "mmcv/_ext.so")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(install_stack, "pip", pip)
@@ -83,7 +101,8 @@ def test_an_interrupted_build_leaves_no_wheel(built, monkeypatch):
 
     def interrupted(*arguments: str, **environment: str) -> None:
         complete(*arguments, **environment)
-        raise KeyboardInterrupt
+        if arguments[0] == "wheel":
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(install_stack, "pip", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -91,3 +110,34 @@ def test_an_interrupted_build_leaves_no_wheel(built, monkeypatch):
     monkeypatch.setattr(install_stack, "pip", complete)
     install_stack.mmcv_wheel("openmmlab")
     assert len(built) == 2
+
+
+def test_united_sources_include_every_source_once(tmp_path):
+    write_sources(tmp_path)
+    tree = tmp_path / "mmcv-0"
+    install_stack.unite(tree)
+    ops = tree / install_stack.OPS
+    compiled = sorted(str(path.relative_to(ops)) for path in ops.glob("**/*.cpp"))
+    assert compiled == ["cpu/roi_align.cpp", "cpu/united.cpp", "united.cpp"]
+    included = [
+        path.parent / line.split('"')[1]
+        for path in ops.glob("**/united.cpp")
+        for line in path.read_text().splitlines()
+    ]
+    alone = [ops / name for name in compiled if "united" not in name]
+    texts = [path.read_text() for path in included + alone]
+    assert sorted(texts) == sorted(f"// {name}" for name in SOURCES)
+
+
+def test_sources_that_do_not_compile_together_are_compiled_one_by_one(built, monkeypatch, capsys):
+    pretend_torch(monkeypatch, "2.13.0+cpu False None")
+    complete = install_stack.pip
+
+    def pip(*arguments: str, **environment: str) -> None:
+        if arguments[0] == "wheel" and list(Path(arguments[-1]).glob("**/united.cpp")):
+            raise subprocess.CalledProcessError(1, "c++")
+        complete(*arguments, **environment)
+
+    monkeypatch.setattr(install_stack, "pip", pip)
+    assert install_stack.mmcv_wheel("openmmlab").exists()
+    assert "each source by itself" in capsys.readouterr().out
