@@ -1,11 +1,13 @@
 """The recipes are the published ones: learning rates, schedules, batches, crops."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from mmengine.runner import Runner, set_random_seed
+from mmengine.structures import InstanceData
 from torch import nn
 
 from helpers import synthetic
@@ -101,22 +103,79 @@ def rates(cfg: Config, iterations: int) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_segmentation_warms_up_and_falls_as_published():
     """Linear from a millionth over 1500 iterations, times a straight line to 0 at 160000."""
-    found = rates(load(leaf_of("upernet", "tiny_")), 3000)
-    for iteration, rate in enumerate(found):
-        warm_up = min(1, 1e-6 + (1 - 1e-6) * iteration / 1500)
-        assert rate == pytest.approx(warm_up * (1 - iteration / 160000), rel=1e-3)
+    found = np.array(rates(load(leaf_of("upernet", "tiny_")), 160000))
+    iteration = np.arange(160000)
+    warm_up = np.minimum(1, 1e-6 + (1 - 1e-6) * iteration / 1500)
+    np.testing.assert_allclose(found, warm_up * (1 - iteration / 160000), rtol=0, atol=1e-12)
 
 
-def test_detection_warms_up_as_published():
-    """Linear from a thousandth over 500 iterations; divided by 10 after epochs 27 and 33."""
-    cfg = load(leaf_of("cascade_mask_rcnn", "-t_"))
-    for iteration, rate in enumerate(rates(cfg, 1000)):
-        warm_up = min(1, 0.001 + 0.999 * iteration / 500)
-        assert rate == pytest.approx(warm_up, rel=3e-3)
+@pytest.mark.parametrize(
+    ("method", "size", "epochs", "milestones"),
+    [
+        ("cascade_mask_rcnn", "-t_", 36, [27, 33]),
+        ("mask_rcnn", "-t_", 36, [27, 33]),
+        ("mask_rcnn", "resnet50", 12, [8, 11]),
+    ],
+)
+def test_detection_warms_up_as_published(method, size, epochs, milestones):
+    """Linear from a thousandth over 500 iterations; divided by 10 after two epochs."""
+    cfg = load(leaf_of(method, size))
+    published = np.minimum(1, 0.001 + 0.999 * np.arange(1000) / 500)
+    np.testing.assert_allclose(rates(cfg, 1000), published, rtol=0, atol=1e-12)
     (steps,) = (options for options in cfg.param_scheduler if options.by_epoch)
-    assert (cfg.train_cfg.max_epochs, steps.milestones, steps.gamma) == (36, [27, 33], 0.1)
+    assert (cfg.train_cfg.max_epochs, steps.milestones, steps.gamma) == (epochs, milestones, 0.1)
+
+
+every_detector = pytest.mark.parametrize(
+    "leaf",
+    [leaf for leaf in LEAVES if "mask" in leaf.stem and "rcnn" in leaf.stem],
+    ids=lambda path: path.stem,
+)
+
+
+@every_detector
+def test_boxes_without_width_or_height_stay_proposals_as_published(leaf):
+    cfg = load(leaf)
+    head = MODELS.build(cfg.model.rpn_head)
+    boxes = torch.tensor([[0.0, 0, 0, 40], [10, 10, 50, 10], [60, 60, 90, 90]])
+    for options in (cfg.model.train_cfg.rpn_proposal, cfg.model.test_cfg.rpn):
+        proposals = InstanceData(
+            bboxes=boxes, scores=torch.tensor([0.9, 0.8, 0.7]), level_ids=torch.zeros(3)
+        )
+        found = head._bbox_post_process(proposals, options)
+        assert found.bboxes.tolist() == boxes.tolist()
+
+
+@every_detector
+def test_mask_heads_start_as_those_of_mask_rcnn(leaf):
+    """Convolutions normal with a variance of 2 / fan-out, which Kaiming gives a ReLU; no bias."""
+    set_random_seed(0)
+    cfg = load(leaf)
+    roi_head = MODELS.build(
+        dict(
+            cfg.model.roi_head, train_cfg=cfg.model.train_cfg.rcnn, test_cfg=cfg.model.test_cfg.rcnn
+        )
+    )
+    roi_head.init_weights()
+    convolutions = [
+        module
+        for module in roi_head.mask_head.modules()
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
+    ]
+    heads = cfg.model.roi_head.get("num_stages", 1)
+    # Four, the upsampling, the logits.
+    assert len(convolutions) == 6 * heads
+    for convolution in convolutions:
+        weight = convolution.weight.detach()
+        # Which torch counts so for transposed ones as well.
+        fan_out = weight.shape[0] * weight[0, 0].numel()
+        # Five standard errors of the deviation of so many numbers.
+        within = 5 / (2 * weight.numel()) ** 0.5
+        assert weight.std().item() * (fan_out / 2) ** 0.5 == pytest.approx(1, abs=within)
+        assert convolution.bias is None or not convolution.bias.any()
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.stem)

@@ -40,6 +40,9 @@ model = dict(
     ),
     roi_head=dict(
         type="CascadeRoIHead",
+        # mmdet 3 leaves the upsampling and the logits of the mask heads as torch makes them. This
+        # is the start that Mask R-CNN gives them, and mmcv all other convolutions in here.
+        init_cfg=dict(type="Kaiming", layer=["Conv2d", "ConvTranspose2d"]),
         num_stages=3,
         stage_loss_weights=[1, 0.5, 0.25],
         bbox_roi_extractor=dict(
@@ -105,11 +108,12 @@ model = dict(
             pos_weight=-1,
             debug=False,
         ),
+        # -1: the published runs kept boxes without width or height, which mmdet 3 drops from 0 on.
         rpn_proposal=dict(
             nms_pre=2000,
             max_per_img=2000,
             nms=dict(type="nms", iou_threshold=0.7),
-            min_bbox_size=0,
+            min_bbox_size=-1,
         ),
         rcnn=[
             dict(
@@ -140,7 +144,7 @@ model = dict(
             nms_pre=1000,
             max_per_img=1000,
             nms=dict(type="nms", iou_threshold=0.7),
-            min_bbox_size=0,
+            min_bbox_size=-1,
         ),
         rcnn=dict(
             score_thr=0.05,

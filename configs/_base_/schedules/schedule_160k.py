@@ -5,10 +5,11 @@ optim_wrapper = dict(
     constructor="mmdcls.DclsOptimWrapperConstructor",
     paramwise_cfg=dict(decay_rate=0.9, decay_type="stage_wise", num_layers=6, position_lr_mult=1.0),
 )
-# Both from the first iteration, so that they multiply, as in the published runs.
+# Both from the first iteration, so that they multiply, as in the published runs. mmengine takes one
+# step less than from begin to end: 1500 and 160000, as published.
 param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-6, begin=0, end=1500, by_epoch=False),
-    dict(type="PolyLR", power=1.0, eta_min=0.0, begin=0, end=160000, by_epoch=False),
+    dict(type="LinearLR", start_factor=1e-6, begin=0, end=1501, by_epoch=False),
+    dict(type="PolyLR", power=1.0, eta_min=0.0, begin=0, end=160001, by_epoch=False),
 ]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=160000, val_interval=16000)
 val_cfg = dict(type="ValLoop")

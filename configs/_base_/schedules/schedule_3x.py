@@ -5,8 +5,9 @@ optim_wrapper = dict(
     constructor="mmdcls.DclsOptimWrapperConstructor",
     paramwise_cfg=dict(decay_rate=0.7, decay_type="layer_wise", num_layers=6, position_lr_mult=1.0),
 )
+# mmengine takes one step less than from begin to end: 500, as published.
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, begin=0, end=500, by_epoch=False),
+    dict(type="LinearLR", start_factor=0.001, begin=0, end=501, by_epoch=False),
     dict(type="MultiStepLR", milestones=[27, 33], gamma=0.1, begin=0, end=36, by_epoch=True),
 ]
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=36, val_interval=1)
