@@ -144,6 +144,7 @@ CONVOLUTION = Piece(
         bias=FLAG,
         padding_mode=st.sampled_from(("zeros", "reflect", "replicate", "circular")),
         where_kernel_size=st.one_of(st.none(), WHOLE),
+        where_depthwise=st.one_of(st.none(), FLAG),
         dcls_kernel_size=st.one_of(st.none(), WHOLE),
         interpolation=NAME,
         initial_spread=st.sampled_from(tuple(INITIAL_SPREADS)),

@@ -1,5 +1,4 @@
 from mmengine.logging import print_log
-from mmengine.model import BaseModule
 from mmengine.model.weight_init import update_init_info
 from torch import nn
 
@@ -52,10 +51,11 @@ class Pretrained:
                 f"it: put {NAME} last."
             )
         # mmengine knows that its own "Pretrained" comes after the initialisation of what is inside
-        # a module, and initialises inside only what has not been.
+        # a module, and initialises inside only what has not been. A ConvModule does not remember.
         for child in module.children():
-            if isinstance(child, BaseModule) and not child.is_init:
+            if hasattr(child, "init_weights") and not getattr(child, "is_init", False):
                 child.init_weights()
+                child.is_init = True
         try:
             content = read_checkpoint(self.checkpoint, self.sha256)
         except InputError as error:

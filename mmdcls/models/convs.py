@@ -1,14 +1,15 @@
 """DCLS layers for every `conv_cfg` of mmcv, mmdet and mmsegmentation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, DclsNd
 from mmdcls.dcls.arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
 from mmdcls.dcls.geometry import PADDING_MODES, check_channels, checked_geometry
 from mmdcls.dcls.interpolation import get_interpolation
 from mmdcls.dcls.spreads import check_initial_spread
+from mmdcls.errors import InputError
 from mmdcls.registry import MODELS
 
 
@@ -23,6 +24,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         *,
         kernel_count: int,
         where_kernel_size: int | None = None,
+        where_depthwise: bool | None = None,
         dcls_kernel_size: int | None = None,
         interpolation: str = "bilinear",
         initial_spread: str = "normal",
@@ -37,6 +39,8 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
 
         where_kernel_size: replace only the convolutions of this kernel size; None means all that
             are larger than one cell.
+        where_depthwise: of those, replace only the depthwise ones (or only the others); None means
+            all.
         dcls_kernel_size: kernel size of the DCLS layers, without dilation; the padding grows with
             it, so that the output keeps its size. None keeps the size that the network asks for.
         """
@@ -54,7 +58,11 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
         ).items():
             if size is not None:
                 check_whole(name, size, least=1, most=LARGEST)
-        wanted = where_kernel_size is None or set(asked) == {where_kernel_size}
+        if where_depthwise is not None:
+            check_flag("where_depthwise", where_depthwise)
+        is_depthwise = others.get("groups", 1) == in_channels == out_channels
+        is_of_size = where_kernel_size is None or set(asked) == {where_kernel_size}
+        wanted = is_of_size and where_depthwise in (None, is_depthwise)
         if max(asked) == 1 or not wanted:
             check_plain(in_channels, out_channels, asked, stride, padding, dilation, **others)
             return plain(
@@ -65,7 +73,7 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
             size, padding = enlarge(asked, padding, dcls_kernel_size)
         spacing = per_axis("dilation", dilation, layer.axes, least=1)
         reach = zip(size, asked, spacing, strict=True)
-        return layer(
+        built = layer(
             in_channels,
             out_channels,
             tuple(new + (old - 1) * (step - 1) for new, old, step in reach),
@@ -76,9 +84,26 @@ def conv_factory(layer: type[DclsNd], plain: type[nn.Module]) -> Callable[..., n
             initial_spread=initial_spread,
             **others,
         )
+        built.register_load_state_dict_pre_hook(refuse_dense)
+        return built
 
     build.__name__ = layer.__name__.lower()
     return MODELS.register_module(name=layer.__name__, module=build)
+
+
+def refuse_dense(layer: DclsNd, state: Mapping[str, Tensor], prefix: str, *others) -> None:
+    """Hook of `load_state_dict`, with which mmengine would leave the layer random and go on.
+
+    Raises InputError for a dense kernel.
+    """
+    kernel = state.get(f"{prefix}weight")
+    has_elements = kernel is None or f"{prefix}positions" in state
+    if not has_elements and kernel.shape != layer.weight.shape:
+        raise InputError(
+            f"{prefix}weight is a dense kernel of shape {tuple(kernel.shape)}, and the layer is "
+            f"DCLS, by conv_cfg: load the file with init_cfg=dict(type='mmdcls.Pretrained', "
+            f"checkpoint=...), which makes elements of dense kernels."
+        )
 
 
 def check_plain(

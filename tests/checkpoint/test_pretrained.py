@@ -128,3 +128,51 @@ def test_our_own_files_fill_models_that_share_positions_and_that_do_not(share, t
     second = ours(file, interpolation="gaussian", share_positions=share)
     x = torch.randn(1, 3, 64, 64)
     assert all(torch.equal(a, b) for a, b in zip(first(x), second(x), strict=True))
+
+
+DEPTHWISE = dict(type="mmdcls.Dcls2d", kernel_count=9, where_kernel_size=3, where_depthwise=True)
+# Some have ConvModules as direct children, which do not remember that they were initialised.
+OTHERS = {
+    "ConvModules": dict(type="mmseg.MobileNetV2", widen_factor=0.25),
+    "ConvModules with DCLS": dict(type="mmseg.MobileNetV2", widen_factor=0.25, conv_cfg=DEPTHWISE),
+    "ResNet": dict(type="mmdet.ResNet", depth=18, base_channels=8, stem_channels=8),
+    "MSCAN": dict(
+        type="mmseg.MSCAN",
+        embed_dims=[8, 16, 24, 32],
+        depths=[1, 1, 1, 1],
+        norm_cfg=dict(type="BN"),
+    ),
+    "neck": dict(type="mmdet.FPN", in_channels=[8, 16], out_channels=8, num_outs=3),
+    "head": dict(type="mmseg.FCNHead", in_channels=8, channels=8, num_classes=3),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_the_report_calls_loaded_has_the_values_of_the_file(kind, tmp_path):
+    state = MODELS.build(OTHERS[kind]).state_dict()
+    for value in state.values():
+        if value.is_floating_point():
+            # Of positions, inside the kernel.
+            value.uniform_()
+    start = dict(type="mmdcls.Pretrained", checkpoint=saved(dict(state_dict=state), tmp_path))
+    network = MODELS.build(dict(OTHERS[kind], init_cfg=start))
+    network.init_weights()
+    assert_same(dict(network.state_dict()), dict(state))
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_dense_kernels_for_layers_by_conv_cfg_start_them_or_are_refused(prefix, tmp_path):
+    """mmengine's own "Pretrained" would leave every one of them random."""
+    plain, dcls = OTHERS["ConvModules"], OTHERS["ConvModules with DCLS"]
+    dense = MODELS.build(plain)
+    state = {f"{prefix}{name}": value for name, value in dense.state_dict().items()}
+    file = saved(dict(state_dict=state), tmp_path)
+    stock = dict(type="Pretrained", checkpoint=file, **(dict(prefix=prefix) if prefix else {}))
+    with pytest.raises(InputError, match=r"layer1.*dense kernel.*mmdcls\.Pretrained"):
+        MODELS.build(dict(dcls, init_cfg=stock)).init_weights()
+    network = MODELS.build(dict(dcls, init_cfg=dict(type="mmdcls.Pretrained", checkpoint=file)))
+    network.init_weights()
+    dense.eval()
+    network.eval()
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(network(image), dense(image), rtol=1e-4, atol=1e-4)

@@ -152,3 +152,20 @@ def test_mobilenet_v3_of_mmseg_dilates_finished_layers(arch):
     image = torch.randn(1, 3, 64, 96)
     torch.testing.assert_close(ours(image), plain(image))
     torch.testing.assert_close(merged(ours)(image), plain(image))
+
+
+@pytest.mark.parametrize(("chosen", "changed"), [(True, {4}), (False, {1, 2}), (None, {1, 2, 4})])
+def test_depthwise_convolutions_are_chosen_or_left(chosen, changed):
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, where_depthwise=chosen)
+    found = {
+        groups
+        for groups in (1, 2, 4)
+        if isinstance(build_conv_layer(cfg, 4, 4, kernel_size=3, groups=groups), Dcls2d)
+    }
+    assert found == changed
+
+
+def test_a_choice_that_is_none_is_refused():
+    cfg = dict(type="mmdcls.Dcls2d", kernel_count=3, where_depthwise="yes")
+    with pytest.raises(ValueError, match="where_depthwise='yes'"):
+        build_conv_layer(cfg, 4, 4, kernel_size=3)
