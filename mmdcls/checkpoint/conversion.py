@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmdcls.dcls.groups import position_groups
 from mmdcls.errors import InputError
 
+from .classifiers import OUR_HEAD, in_one_piece, last_norm
 from .elements import KINDS, by_layer, interpolation_of
 from .fitting import some_of
 from .layouts import BACKBONE, OURS, backbone_of, naming_of, our_name, recognise, weights_in
@@ -56,11 +57,17 @@ def meta_of(content: Mapping) -> dict:
 
 
 def in_published_layout(
-    content: Mapping, model: nn.Module, source: str, reading: Reading | None = None
-) -> dict[str, dict[str, Tensor]]:
-    """Our checkpoint as the published code keeps it: a classifier's backbone, or a whole model.
+    content: Mapping,
+    model: nn.Module,
+    source: str,
+    reading: Reading | None = None,
+    dataset_meta: Mapping | None = None,
+) -> dict[str, dict]:
+    """Our checkpoint as the published code keeps it: a backbone, a classifier, or a whole model.
 
     Their layers each store the positions, P and SIG, that they share.
+
+    dataset_meta: classes and palette, which the readers of whole models look for beside them.
     """
     found = recognise(weights_in(content, reading.key if reading else None))
     if found.layout is not OURS:
@@ -73,11 +80,16 @@ def in_published_layout(
         if is_linear and value.shape[2:] == (1, 1):
             weights[name] = value.flatten(1)
     weights = to_published(weights, interpolation_of(model))
-    if not found.others:
+    norm = last_norm(backbone_of(model))
+    is_classifier = norm is not None and all(name.startswith(OUR_HEAD) for name in found.others)
+    if is_classifier:
+        weights = in_one_piece(weights, found.others, norm)
+    if is_classifier or not found.others:
         # The key that the published files of this network have.
         return {"model" if "ConvNeXt" in found.naming.name else "state_dict_ema": weights}
     backbone = {f"{BACKBONE}{name}": value for name, value in weights.items()}
-    return dict(state_dict={**backbone, **found.others}, meta=meta_of(content))
+    named = {name.upper(): value for name, value in (dataset_meta or {}).items()}
+    return dict(state_dict={**backbone, **found.others}, meta={**named, **meta_of(content)})
 
 
 def with_borrowed(weights: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmdcls.dcls.dense_loading import as_loaded, takes_dense
 from mmdcls.errors import InputError
 
+from .classifiers import in_parts
 from .elements import adapt, by_layer, interpolation_of, moved_positions
 from .fitting import check_values, is_stranger, misfits_of, some_of
 from .layouts import (
@@ -75,7 +76,7 @@ def weights_for(
     """The checkpoint's weights by the names of the model's state, and what became of them."""
     reading = reading or Reading()
     try:
-        found = recognise(weights_in(checkpoint, reading.key))
+        found = in_parts(recognise(weights_in(checkpoint, reading.key)), module)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     check_values(source, {**found.backbone, **found.others})

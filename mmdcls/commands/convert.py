@@ -11,6 +11,7 @@ from mmdcls.checkpoint.conversion import check_target, convert, in_published_lay
 from mmdcls.checkpoint.files import read_checkpoint
 from mmdcls.checkpoint.load import Reading
 from mmdcls.checkpoint.published import AXIS_ORDERS
+from mmdcls.checkpoint.trained import dataset_meta_of
 from mmdcls.config import read_config, without_pretrained
 
 
@@ -36,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reading = Reading(parsed.key, axis_order=parsed.axis_order)
     check_target(parsed.source, parsed.target)
     content = read_checkpoint(parsed.source, parsed.sha256)
-    model = MODELS.build(without_pretrained(read_config(parsed.config)).model)
+    cfg = without_pretrained(read_config(parsed.config))
+    model = MODELS.build(cfg.model)
     written, report = convert(model, content, parsed.source, reading)
     if parsed.to == "published":
-        written = in_published_layout(content, model, parsed.source, reading)
+        dataset_meta = dataset_meta_of(cfg, model, content)
+        written = in_published_layout(content, model, parsed.source, reading, dataset_meta)
     write(written, parsed.target)
     sys.stdout.write(f"{report}\n{parsed.target} is written\n")

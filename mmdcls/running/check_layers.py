@@ -19,13 +19,19 @@ def check_layers(cfg: Config, model: nn.Module) -> None:
         owner = modules.get(path.removeprefix("model").lstrip("."))
         if owner is None or any(isinstance(module, DclsNd) for module in owner.modules()):
             continue
-        sizes = {
+        kinds = {
             "x".join(map(str, module.kernel_size))
+            + (" (depthwise)" if module.groups == module.in_channels > 1 else "")
             for module in owner.modules()
             if isinstance(module, nn.modules.conv._ConvNd)
         }
+        filters = [
+            f"{name}={conv_cfg[name]}"
+            for name in ("where_kernel_size", "where_depthwise")
+            if conv_cfg.get(name) is not None
+        ]
         raise InputError(
-            f"{path}.conv_cfg, with where_kernel_size={conv_cfg.get('where_kernel_size')}, makes "
-            f"no DCLS layer: the convolutions there are of {', '.join(sorted(sizes)) or 'no size'};"
-            f" name one of these that is larger than 1x1, or leave conv_cfg out."
+            f"{path}.conv_cfg, with {' and '.join(filters) or 'no filter'}, makes no DCLS layer: "
+            f"the convolutions there are of {', '.join(sorted(kinds)) or 'no size'}; name one of "
+            f"these that is larger than 1x1, or leave conv_cfg out."
         )

@@ -152,6 +152,17 @@ def test_the_reverse_of_convert_is_its_inverse(config, model, old_file, tmp_path
     assert_same_state(read(ours)["state_dict"], dict(model.state_dict()))
 
 
+def test_the_old_readers_find_the_classes_of_what_was_turned_back(config, model, tmp_path):
+    """Those of the config's test data, as mmseg 0.x and mmdet 2.x call them."""
+    ours, theirs = saved(dict(state_dict=model.state_dict()), tmp_path, "ours.pth"), "theirs.pth"
+    convert([ours, str(tmp_path / theirs), "--config", str(config), "--to", "published"])
+    cfg = load(config)
+    classes = synthetic.classes_of(cfg.default_scope, cfg.test_dataloader.dataset)
+    meta = read(tmp_path / theirs)["meta"]
+    assert tuple(meta["CLASSES"]) == tuple(classes)
+    assert [len(colour) for colour in meta["PALETTE"]] == [3] * len(classes)
+
+
 def test_an_old_file_is_taken_as_it_is_by_load_from(config, model, old_file):
     fresh = MODELS.build(load(config).model)
     checkpoint = read(Path(old_file))

@@ -1,17 +1,24 @@
 """Classifiers for pretraining: the published order of layers, and weights for the dense models."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from torch import nn
 
 from helpers import synthetic
 from helpers.catalogue import leaf_of, load
+from helpers.published import VERSIONS
+from helpers.published_convnext import PublishedConvNeXt, randomised, saved
 from helpers.untrained import write_untrained
 from mmdcls.checkpoint.trained import load_trained
+from mmdcls.commands import convert
 from mmdcls.commands import deploy as command
 from mmdcls.deploy import exporting
+from mmdcls.errors import InputError
 from mmdcls.models import DclsConvNeXt
 from mmdcls.running import launch
 
@@ -109,3 +116,68 @@ def test_a_classifier_is_deployed_with_its_logits(tmp_path):
         wanted = model((image - preprocessor.mean) / preprocessor.std, mode="tensor")
     (found,) = torch.export.load(tmp_path / "out/model.pt2").module()(image)
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+
+
+def logits_of(theirs: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """As the published classifier computes them, from its last map before any norm."""
+    maps = []
+    handle = theirs.stages[3].register_forward_hook(lambda module, inputs, out: maps.append(out))
+    theirs(images)
+    handle.remove()
+    return theirs.head(theirs.norm(maps[0].mean((2, 3))))
+
+
+def classifier(leaf: Path, folder: Path) -> tuple[Config, nn.Module]:
+    """A thin config with its data, and the published classifier of its sizes, of random values."""
+    cfg = load(leaf)
+    cfg.merge_from_dict(
+        {
+            **synthetic.thin_model(cfg),
+            **synthetic.write_data(cfg, folder / "data"),
+            **synthetic.in_process(),
+            "visualizer.name": folder.name,
+        }
+    )
+    backbone = cfg.model.backbone
+    kernel = dict(kernel_size=backbone.kernel_size, kernel_count=backbone.kernel_count)
+    version = VERSIONS[backbone.interpolation]
+    theirs = PublishedConvNeXt(**backbone.arch, **kernel, version=version)
+    theirs.head = nn.Linear(backbone.arch.channels[-1], cfg.model.head.num_classes)
+    return cfg, randomised(theirs, backbone.kernel_size // 2)
+
+
+@pytest.mark.parametrize("size", ["tiny_", "tiny-gaussian"])
+def test_a_published_classifier_is_tested_and_turned_into_ours_and_back(size, tmp_path):
+    cfg, theirs = classifier(leaf_of("classification", size), tmp_path)
+    config, ours, back = (str(tmp_path / name) for name in ("config.py", "ours.pth", "back.pth"))
+    cfg.dump(config)
+    file = saved(dict(model=theirs.state_dict()), tmp_path)
+    convert.main([file, ours, "--config", config])
+    convert.main([ours, back, "--config", config, "--to", "published"])
+
+    model = load_trained(config, ours).model
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        wanted = logits_of(theirs, images)
+        torch.testing.assert_close(model(images, mode="tensor"), wanted, rtol=1e-5, atol=1e-5)
+
+    again = torch.load(back, weights_only=True)["model"]
+    assert again.keys() == theirs.state_dict().keys()
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(again[name], value), name
+
+    cfg.launcher, cfg.work_dir, cfg.load_from = "none", str(tmp_path / "work"), file
+    launch.run(cfg, "test")
+
+
+def test_a_published_classifier_of_other_classes_is_refused_and_its_backbone_taken(tmp_path):
+    cfg, theirs = classifier(leaf_of("classification", "tiny_"), tmp_path)
+    file = saved(dict(model=theirs.state_dict()), tmp_path)
+    cfg.model.head.num_classes = 3
+    cfg.dump(tmp_path / "config.py")
+    with pytest.raises(InputError, match=r"head\.fc\.weight is .* backbone's init_cfg"):
+        convert.main([file, str(tmp_path / "ours.pth"), "--config", str(tmp_path / "config.py")])
+    cfg.model.backbone.init_cfg = dict(type="mmdcls.Pretrained", checkpoint=file)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    assert torch.equal(model.backbone.norm3.weight, theirs.norm.weight)
