@@ -22,7 +22,7 @@ VERSIONS = {
 }
 AXIS_ORDERS = ("height_first", "width_first")
 NAMES = {"P": "positions", "SIG": "sigma"}
-# Grids that releases 0.0.2 to 0.0.4 kept among the parameters.
+# Grids that release 0.0.2 kept among the parameters.
 GRIDS = re.compile(r"\.DCK\.\w+$")
 
 
@@ -41,7 +41,7 @@ def axis_order_of(
     if interpolation != "bilinear":
         known = "width_first"
     elif any(GRIDS.search(name) for name in weights):
-        # The releases that saved their grids are among those whose bilinear was transposed.
+        # The release that saved its grids is among those whose bilinear was transposed.
         known = "width_first"
     else:
         # The ConvNeXt files were trained before the releases that had it transposed.

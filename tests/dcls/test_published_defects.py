@@ -131,6 +131,27 @@ def test_published_element_outside_is_dead_for_ever(axes, interpolation):
     assert gradient_of_positions(ours, elements).all()
 
 
+@pytest.mark.parametrize(
+    ("interpolation", "difference"),
+    [
+        # A tenth of the bilinear element falls off the grid.
+        ("bilinear", 0.1),
+        # Divided by what is left of it, an element of one cell is that cell.
+        ("bilinear_normalized", 0.0),
+        # Of width 0.5: exp(-2 (n + 0.1)^2) for n = 0, 1, ... over their sum, and exp(-2 n^2).
+        ("gaussian", 0.0575),
+    ],
+)
+def test_no_published_release_of_torch_clamps_what_lies_a_tenth_outside(interpolation, difference):
+    version = VERSIONS[interpolation]
+    outside, border = (
+        published_kernel(one_element(interpolation, [position]), (5,), version)
+        for position in (2.1, 2.0)
+    )
+    found = (outside - border).norm() / border.norm()
+    assert found.item() == pytest.approx(difference, abs=1e-4)
+
+
 def test_published_gaussian_outside_fades_instead_of_waiting_at_the_border():
     elements = one_element("gaussian", [40.0])
     theirs = published_kernel(elements, (5,), "gauss")
