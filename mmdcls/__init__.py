@@ -4,6 +4,9 @@ import os
 import warnings
 from importlib.util import find_spec
 
+from mmdcls.shipped import config_path
+
+__all__ = ["__version__", "config_path"]
 __version__ = "0.1.0"
 
 # Read when torch is loaded. Threads that wait soon give their core away; OpenMP's default, to spin,

@@ -12,6 +12,10 @@ from mmengine.utils import get_object_from_string
 
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name, find, registered
+from mmdcls.shipped import config_path
+
+# What mmengine says of `_base_ = "mmdcls::..."`: its list of packages is closed.
+OWN_SCHEME = "does not support to load mmdcls config"
 
 
 class Options(DictAction):
@@ -57,16 +61,21 @@ def read_config(path: str, options: dict | None = None) -> Config:
 def config_at(path: str, options: dict | None = None) -> Config:
     """The config of a model with what --cfg-options say.
 
+    path: of a file, or else the name of a config that comes with mmdcls.
+
     Raises InputError for a file that is not there or is no config, for options that it has no
     place for, and for names without their scope.
     """
     if not os.path.isfile(path):
-        raise InputError(f"There is no config {path}; give the path of a config file.")
+        path = config_path(path)
     try:
         cfg = Config.fromfile(path)
     # A config is a program, and raises anything.
     except Exception as error:
-        raise InputError(f"{path} is not a config ({reason_of(error)}); correct it.") from error
+        remedy = "correct it"
+        if OWN_SCHEME in str(error):
+            remedy = 'write _base_ = __import__("mmdcls").config_path("FOLDER/NAME.py")'
+        raise InputError(f"{path} is not a config ({reason_of(error)}); {remedy}.") from error
     options = with_checkpoint(cfg, options or {})
     check_spelling(cfg, options)
     try:

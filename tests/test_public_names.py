@@ -9,7 +9,6 @@ from mmengine.runner import Runner
 
 import mmdcls.dcls
 import mmdcls.timm
-from helpers.provocations import load_tool
 from helpers.training import training
 from mmdcls.commands import COMMANDS
 from mmdcls.registry import registered
@@ -80,7 +79,19 @@ TOOL_FLAGS = {
     "train": {"--resume", "--amp", "--auto-scale-lr"},
     "test": {"checkpoint", "--tta", "--show-dir", "--out"},
 }
-COMMAND_NAMES = {"convert", "convs", "deploy", "doctor", "flops", "predict", "profile"}
+COMMAND_NAMES = {
+    "config",
+    "convert",
+    "convs",
+    "deploy",
+    "doctor",
+    "flops",
+    "list",
+    "predict",
+    "profile",
+    "test",
+    "train",
+}
 # Of mmdcls.analysis: modules, and what programs import of them.
 ANALYSIS_NAMES = {
     "counting": {"multiply_adds", "parameters"},
@@ -97,6 +108,10 @@ PARAMETERS = {
 def test_what_configs_name():
     found = {(registry.name, name) for name, registry in registered().items()}
     assert found >= {(kind, name) for kind, names in REGISTERED.items() for name in names}
+
+
+def test_what_configs_call_for_their_base():
+    assert "config_path" in mmdcls.__all__
 
 
 def test_what_programs_import():
@@ -127,7 +142,7 @@ def test_flags_of_tools(tool, monkeypatch):
 
     monkeypatch.setattr(argparse.ArgumentParser, "add_argument", add)
     with pytest.raises(SystemExit):
-        load_tool(tool).parse_arguments(["--help"])
+        import_module(f"mmdcls.commands.{tool}").parse_arguments(["--help"])
     assert known >= SHARED_FLAGS | TOOL_FLAGS[tool]
 
 

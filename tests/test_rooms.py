@@ -22,8 +22,10 @@ MAY_IMPORT = {
     "dcls": set(),
     "installation": set(),
     "registry": set(),
-    "config": {"errors", "registry"},
+    "shipped": {"errors"},
+    "config": {"errors", "registry", "shipped"},
     "wrapping": set(),
+    "zoo": {"registry", "shipped"},
     "checkpoint": {*COMMON, "dcls"},
     "models": {*COMMON, "dcls", "checkpoint"},
     "timm": {"dcls", "checkpoint"},
@@ -42,12 +44,13 @@ MAY_IMPORT = {
         "deploy",
         "installation",
         "running",
+        "zoo",
     },
     # The package itself: loading checkpoints safely needs nothing but an import.
-    "": {"checkpoint"},
+    "": {"checkpoint", "shipped"},
 }
 # Rooms that need less than all that is installed, and what beside the standard library they take.
-MAY_NEED = {"errors": set(), "installation": set(), "dcls": {"torch", "triton"}}
+MAY_NEED = {"errors": set(), "shipped": set(), "installation": set(), "dcls": {"torch", "triton"}}
 # Files that need more of it, and that nothing imports but who asks for them.
 FILES_NEED = {"dcls/drawing.py": {"matplotlib", "numpy"}}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -19,6 +19,9 @@ model = dict(
         _delete_=True,
         type="mmdcls.DclsConvNeXt",
         arch=dict(depths=[2, 2, 4, 2], channels=widths),
+        kernel_size=17,
+        kernel_count=34,
+        interpolation="bilinear",
         layer_scale_init_value=1.0,
         initial_spread="wide_normal",  # in so few iterations elements stay about where they start
     ),

@@ -8,9 +8,13 @@ from mmdcls.running.failures import in_a_sentence
 
 # Command, a module here whose main(arguments) runs it, and its line in the help.
 COMMANDS = {
+    "list": "show the configs that come with mmdcls: task, kernel, figures, weights",
+    "config": "write a copy of such a config, to edit",
     "check": "look for what would make training wrong, in settings and in data",
     "convert": "turn a checkpoint into one of ours, or back",
     "convs": "list the convolutions that can become DCLS layers, and what a rule would do",
+    "train": "train a model, segmentor or detector",
+    "test": "evaluate a trained model",
     "doctor": "show what is installed, and how to mend what is broken",
     "deploy": "write a model that needs no mmdcls: torch.export, ONNX",
     "flops": "count parameters and multiply-adds, part by part",

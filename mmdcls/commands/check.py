@@ -1,6 +1,5 @@
 """Look for what would make training wrong: settings, annotations, images and their truth."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -16,13 +15,16 @@ from mmdcls.data.report import report
 from mmdcls.data.survey import survey
 from mmdcls.errors import InputError
 
+from .parsing import command_parser
+
+EXAMPLE = "mmdcls check mine.py --images 20"
 SPLITS = ("train", "val")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where training would be wrong, or fail, else 0."""
-    parser = argparse.ArgumentParser(prog="mmdcls check", description=__doc__)
-    parser.add_argument("config", help="config file")
+    parser = command_parser("check", __doc__, EXAMPLE)
+    parser.add_argument("config", help="config file, or the name of a config of `mmdcls list`")
     parser.add_argument(
         "--images", type=int, metavar="N", help="of each split load N images; default: all of them"
     )

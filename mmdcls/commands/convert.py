@@ -1,6 +1,5 @@
 """Turn a checkpoint in any known layout into one of ours, or ours into the published layout."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,13 @@ from mmdcls.checkpoint.published import AXIS_ORDERS
 from mmdcls.checkpoint.trained import dataset_meta_of
 from mmdcls.config import read_config, without_pretrained
 
+from .parsing import command_parser
+
+EXAMPLE = "mmdcls convert upernet_convnext_dcls_tiny_1k_512x512.pth ours.pth --config mine.py"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="mmdcls convert", description=__doc__)
+    parser = command_parser("convert", __doc__, EXAMPLE)
     parser.add_argument("source", help="file or URL; docs/weights.md lists what is known")
     parser.add_argument("target", type=Path, help="file to write")
     parser.add_argument(

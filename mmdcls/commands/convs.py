@@ -7,16 +7,22 @@ from collections.abc import Sequence
 from mmdcls.config import add_options, read_config
 from mmdcls.models.convolutions import convolutions
 
-EPILOG = (
-    "A config says such a rule as backbone=dict(type='mmdcls.Converted', network='ResNet', "
-    "dcls=dict(where=..., kernel_size=7)). Without --where, the rules of the config are shown."
+from .parsing import command_parser
+
+NOTE = (
+    "Without --where, the rules of the config are shown. A config says such a rule as\n"
+    "  backbone=dict(type='mmdcls.Converted', network='ResNet', dcls=dict(where=REGEX, ...))"
+)
+EXAMPLE = (
+    "mmdcls convs mask-rcnn_dcls-resnet50_fpn_amp-ms-crop-1x_coco "
+    "--where 'layer4.*conv2' --kernel-size 7"
 )
 FLAGS = {"true": True, "false": False}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="mmdcls convs", description=__doc__, epilog=EPILOG)
-    parser.add_argument("config", help="config file")
+    parser = command_parser("convs", __doc__, EXAMPLE, NOTE)
+    parser.add_argument("config", help="config file, or the name of a config of `mmdcls list`")
     parser.add_argument(
         "--part",
         help="module of the model in which names begin, or '' for all of it; default: the backbone",

@@ -1,16 +1,19 @@
 """Write a trained model as torch.export, ONNX and a plain config; none of them needs mmdcls."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmdcls.config import add_options
 from mmdcls.deploy.deployment import FORMATS, deploy
 
+from .parsing import command_parser
+
+EXAMPLE = "mmdcls deploy mine.py work_dirs/mine/iter_160000.pth deployed --formats pt2"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="mmdcls deploy", description=__doc__)
-    parser.add_argument("config", help="config file")
+    parser = command_parser("deploy", __doc__, EXAMPLE)
+    parser.add_argument("config", help="config file, or the name of a config of `mmdcls list`")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument(

@@ -1,6 +1,5 @@
 """Count parameters and multiply-adds of a model, part by part, as the published tables do."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -8,10 +7,14 @@ from mmdcls.analysis.networks import SIZES, count, dense, proposals_of, size_of
 from mmdcls.analysis.report import CONVENTION, table
 from mmdcls.config import add_options, read_config, without_pretrained
 
+from .parsing import command_parser
+
+EXAMPLE = "mmdcls flops dcls-convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="mmdcls flops", description=__doc__)
-    parser.add_argument("config", help="config file")
+    parser = command_parser("flops", __doc__, EXAMPLE)
+    parser.add_argument("config", help="config file, or the name of a config of `mmdcls list`")
     parser.add_argument(
         "--shape",
         nargs=2,

@@ -1,16 +1,19 @@
 """Predict on images with a trained segmentor or detector, and draw what it finds."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmdcls.config import add_options
 from mmdcls.running.prediction import predict
 
+from .parsing import command_parser
+
+EXAMPLE = "mmdcls predict mine.py work_dirs/mine/iter_160000.pth image.jpg folder --out predictions"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="mmdcls predict", description=__doc__)
-    parser.add_argument("config", help="config file")
+    parser = command_parser("predict", __doc__, EXAMPLE)
+    parser.add_argument("config", help="config file, or the name of a config of `mmdcls list`")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("paths", nargs="+", type=Path, metavar="path", help="image, or folder")
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="default predictions")

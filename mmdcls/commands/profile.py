@@ -1,6 +1,5 @@
 """Time each way of the depthwise DCLS convolutions of a config, at its sizes, on this machine."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -13,12 +12,15 @@ from mmdcls.analysis.profiling import REPEATS, profile
 from mmdcls.config import add_options, read_config, without_pretrained
 from mmdcls.errors import InputError
 
+from .parsing import command_parser
+
+EXAMPLE = "mmdcls profile mask-rcnn_dcls-convnext-t_fpn_amp-ms-crop-3x_coco --seconds 10"
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="mmdcls profile", description=__doc__)
-    parser.add_argument("config", help="config file")
+    parser = command_parser("profile", __doc__, EXAMPLE)
+    parser.add_argument("config", help="config file, or the name of a config of `mmdcls list`")
     parser.add_argument(
         "--shape",
         nargs=2,

@@ -1,4 +1,4 @@
-"""What tools/train.py and tools/test.py share: arguments, config, runner."""
+"""What `mmdcls train` and `mmdcls test` share: arguments, config, runner."""
 
 import argparse
 import os
@@ -21,15 +21,13 @@ from .runner import build_runner
 from .traces import Traces
 
 
-def config_parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("config", help="config file")
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", help="config file, or the name of a config of `mmdcls list`")
     parser.add_argument("--work-dir", help="where to write; default work_dirs/NAME_OF_CONFIG")
     add_options(parser)
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     # torch.distributed.launch passes it; torchrun sets the variable itself.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    return parser
 
 
 def load_config(arguments: argparse.Namespace) -> Config:

@@ -26,6 +26,7 @@ from helpers.provocations import (
     set_to,
     written,
 )
+from mmdcls.commands import test, train
 from mmdcls.dcls import Dcls2d
 from mmdcls.errors import InputError
 from mmdcls.running.check_config import check_config
@@ -281,7 +282,6 @@ def test_classes_may_stand_for_names(wrapper: str, tmp_path: Path):
     file.write_text(TYPES.format(name="DclsConvNeXt", wrapper=wrapper))
     cfg = Config.fromfile(file)
     check_config(cfg, splits=())
-    train, test = load_tool("train"), load_tool("test")
     train.apply_flags(cfg, train.parse_arguments(["config", "--amp"]))
     assert cfg.optim_wrapper.type == "mmdcls.AmpOptimWrapper"
     test.apply_flags(cfg, test.parse_arguments(["config", "checkpoint", "--out", "labels"]))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.provocations import Trial, load_tool, new_trial, saved, weights
+from helpers.provocations import Trial, new_trial, saved, weights
 from mmdcls import commands
+from mmdcls.commands import test
 from mmdcls.running.predicted_files import write_labels
 
 PLACES = [("", "a"), ("one", "a"), ("two", "a"), ("two", "b")]
@@ -111,12 +112,12 @@ def test_a_zero_that_is_no_class_needs_a_bit_more(tmp_path):
 
 
 def test_test_time_augmentation_reaches_every_part(tmp_path):
-    trial, tool = new_trial("seg", tmp_path), load_tool("test")
+    trial = new_trial("seg", tmp_path)
     part = trial.cfg.test_dataloader.dataset
     repeated = dict(type="RepeatDataset", times=2, dataset=part)
     nested = dict(type="ConcatDataset", datasets=[part, repeated])
     trial.cfg.test_dataloader.dataset = dict(type="ConcatDataset", datasets=[nested, part])
-    tool.apply_flags(trial.cfg, tool.parse_arguments(["config", "checkpoint", "--tta"]))
+    test.apply_flags(trial.cfg, test.parse_arguments(["config", "checkpoint", "--tta"]))
     outer = trial.cfg.test_dataloader.dataset.datasets
     inner = outer[0].datasets
     for dataset in (inner[0], inner[1].dataset, outer[1]):

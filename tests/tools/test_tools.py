@@ -1,6 +1,5 @@
-"""tools/train.py and tools/test.py, one each for both tasks, with the flags people know."""
+"""`mmdcls train` and `mmdcls test`, one each for both tasks, with the flags people know."""
 
-import importlib.util
 import pickle
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from helpers import synthetic
 from helpers.processes import free_port, start, succeed
+from mmdcls.commands import test, train
 
 pytestmark = pytest.mark.slow
 
@@ -20,16 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SEG = next((ROOT / "configs/upernet").glob("*tiny_upernet*.py"))
 DET = next((ROOT / "configs/mask_rcnn").glob("*convnext-t_fpn*.py"))
 ITERATIONS = 4
-
-
-def tool(name: str):
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-train, test = tool("train"), tool("test")
 
 
 def as_arguments(options: dict) -> list[str]:
