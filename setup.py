@@ -1,5 +1,14 @@
-from setuptools import find_packages, setup
+"""What pyproject.toml cannot say: extras that share lists, and what a wheel has beside the code."""
 
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+# Copied into a wheel as mmdcls/.mim, where OpenMMLab's tools and mmdcls.shipped look for it.
+SHIPPED = ["configs", "tools", "model-index.yml"]
 # mmcv and mmseg import these without declaring them.
 UNDECLARED = ["ftfy", "regex", "setuptools<82"]
 TOOLS = ["matplotlib", "pycocotools", "safetensors", "scipy", "tqdm", "tifffile"]
@@ -45,14 +54,44 @@ extras = dict(
     dev=["ruff"],
 )
 
+
+class BuildWithShipped(build_py):
+    """Only a wheel has copies; a clone and an editable installation have the folders themselves."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        # What an earlier build left may be gone from the sources.
+        shutil.rmtree(self.target(), ignore_errors=True)
+        for path in self.shipped():
+            copy = self.target() / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            self.copy_file(str(ROOT / path), str(copy))
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        copies = [] if self.editable_mode else self.shipped()
+        return [
+            *super().get_outputs(include_bytecode),
+            *(str(self.target() / path) for path in copies),
+        ]
+
+    def target(self) -> Path:
+        return Path(self.build_lib, "mmdcls", ".mim")
+
+    @staticmethod
+    def shipped() -> list[Path]:
+        found = [path for name in SHIPPED for path in (ROOT / name, *(ROOT / name).rglob("*"))]
+        files = (path.relative_to(ROOT) for path in found if path.is_file())
+        return sorted(path for path in files if "__pycache__" not in path.parts)
+
+
 setup(
-    name="mmdcls",
-    version="0.1.0",
     packages=find_packages(include=["mmdcls*"]),
+    package_data=dict(mmdcls=["py.typed"]),
     install_requires=["torch>=2.6"],
     extras_require=extras,
-    python_requires=">=3.10",
+    cmdclass=dict(build_py=BuildWithShipped),
     # A path, not a finder, which loses against a folder of this name, such as the clone's own.
     options=dict(editable_wheel=dict(mode="compat")),
-    entry_points=dict(console_scripts=["mmdcls = mmdcls.commands:main"]),
 )
