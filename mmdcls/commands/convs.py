@@ -14,8 +14,7 @@ NOTE = (
     "  backbone=dict(type='mmdcls.Converted', network='ResNet', dcls=dict(where=REGEX, ...))"
 )
 EXAMPLE = (
-    "mmdcls convs mask-rcnn_dcls-resnet50_fpn_amp-ms-crop-1x_coco "
-    "--where 'layer4.*conv2' --kernel-size 7"
+    "mmdcls convs mask-rcnn_dcls-resnet50_fpn_amp-ms-crop-1x_coco --where '.*conv2' --kernel-size 7"
 )
 FLAGS = {"true": True, "false": False}
 

@@ -21,6 +21,8 @@ SPLITS = ("train", "val", "test")
 USED = ("model.", "tta_pipeline.", *(f"{split}_dataloader." for split in SPLITS))
 IMAGE_SIZE = (90, 120)
 IMAGES = 3
+# Of a training of few iterations.
+ITERATIONS = 2
 # Of the boxes of two objects in every image: left, top, width, height.
 BOXES = ((6, 8, 50, 60), (64, 20, 40, 45))
 # The heads of segmentors, whose own width is called "channels", can be thinner than backbones.
@@ -204,6 +206,31 @@ def thin_model(cfg: Config) -> dict:
 
 def thin_network(backbone: dict) -> Thin:
     return THIN[backbone.get("model_name", backbone.network).partition(".")[0]]
+
+
+def few_iterations(cfg: Config) -> dict:
+    """Options for a training that is over after ITERATIONS."""
+    options = {
+        "train_dataloader.dataset.indices": 2 * ITERATIONS,
+        "val_dataloader.dataset.indices": 1,
+        "test_dataloader.dataset.indices": 1,
+        "default_hooks.logger.interval": 1,
+    }
+    if cfg.train_cfg.type == "EpochBasedTrainLoop":
+        # mmcv's nms and roi_align know no bfloat16 on CPUs.
+        return {**options, "train_cfg.max_epochs": 1, "optim_wrapper.type": "OptimWrapper"}
+    return {
+        **options,
+        **quarter_size(cfg),
+        "train_cfg.max_iters": ITERATIONS,
+        "train_cfg.val_interval": ITERATIONS,
+        "default_hooks.checkpoint.interval": ITERATIONS,
+    }
+
+
+def written(options: dict) -> list[str]:
+    """Options as --cfg-options take them."""
+    return [f"{key}={value}".replace(" ", "") for key, value in options.items()]
 
 
 def quarter_size(cfg: Config) -> dict:

@@ -14,37 +14,17 @@ from helpers.catalogue import leaf_of
 
 pytestmark = pytest.mark.slow
 
-ITERATIONS = 2
 CASES = [
     ("mmseg", leaf_of("upernet", "tiny_"), ["--tta"], "mIoU"),
     ("mmdet", leaf_of("mask_rcnn", "-t_"), [], "segm_mAP"),
 ]
 
 
-def few_iterations(cfg: Config) -> dict:
-    options = {
-        "train_dataloader.dataset.indices": 2 * ITERATIONS,
-        "val_dataloader.dataset.indices": 1,
-        "test_dataloader.dataset.indices": 1,
-        "default_hooks.logger.interval": 1,
-    }
-    if cfg.train_cfg.type == "EpochBasedTrainLoop":
-        # mmcv's nms and roi_align know no bfloat16 on CPUs.
-        return {**options, "train_cfg.max_epochs": 1, "optim_wrapper.type": "OptimWrapper"}
-    return {
-        **options,
-        **synthetic.quarter_size(cfg),
-        "train_cfg.max_iters": ITERATIONS,
-        "train_cfg.val_interval": ITERATIONS,
-        "default_hooks.checkpoint.interval": ITERATIONS,
-    }
-
-
 def run(package: str, tool: str, arguments: list[str], options: dict, folder: Path) -> str:
     script = Path(find_spec(package).origin).parent / ".mim" / "tools" / f"{tool}.py"
-    given = [f"{key}={value}".replace(" ", "") for key, value in options.items()]
+    given = ["--work-dir", folder, "--cfg-options", *synthetic.written(options)]
     done = subprocess.run(
-        [sys.executable, script, *arguments, "--work-dir", folder, "--cfg-options", *given],
+        [sys.executable, script, *arguments, *given],
         cwd=folder,
         # At this size, threads that wait for each other cost more than they give.
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -63,7 +43,7 @@ def test_stock_tools_train_and_test(package, config, flags, metric, tmp_path):
         **synthetic.write_data(cfg, tmp_path / "data"),
         **synthetic.in_process(),
         **synthetic.thin_model(cfg),
-        **few_iterations(cfg),
+        **synthetic.few_iterations(cfg),
     }
     trained = run(package, "train", [config], options, tmp_path)
     assert "Optimiser groups" in trained
