@@ -51,7 +51,7 @@ extras = dict(
         "matplotlib",
         "scikit-learn",
     ],
-    dev=["ruff"],
+    dev=["ruff", "pyrefly"],
 )
 
 

@@ -28,6 +28,9 @@ class ElementPositions(nn.Module):
                width: each in one cell. Positions and sigma stay what they are. Not in the state.
     """
 
+    positions: nn.Parameter | None
+    sigma: nn.Parameter | None
+
     def __init__(
         self,
         kernel_size: tuple[int, ...],

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from .from_dense import in_place_of, start_from_dense
 from .geometry import PADDING_MODES, check_channels, checked_geometry, geometry_of
 from .kernel import kernel_from_shares
 from .trimming import trimmed
+
+Layer = TypeVar("Layer", bound="DclsNd")
 
 
 class DclsNd(ElementPositions):
@@ -44,6 +47,7 @@ class DclsNd(ElementPositions):
     """
 
     axes: int
+    bias: nn.Parameter | None
     # What mmcv's ConvModule asks of a convolution.
     transposed = False
     output_padding: tuple[int, ...]
@@ -200,12 +204,12 @@ class DclsNd(ElementPositions):
 
     @classmethod
     def from_conv(
-        cls,
+        cls: type[Layer],
         conv: nn.Module,
         kernel_size: int | Sequence[int],
         kernel_count: int,
         interpolation: str = "bilinear",
-    ) -> "DclsNd":
+    ) -> Layer:
         """A layer that starts as the plain `nn.ConvNd` given, and computes the same if it can.
 
         It can with an element for every cell of the dense kernel, and not by "gaussian"; else
