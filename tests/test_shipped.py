@@ -1,5 +1,6 @@
 """Configs that come with mmdcls are found by name, from anywhere."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_several_bases_and_options_do_as_well(tmp_path):
     assert cfg.model.decode_head.num_classes == 3
     assert cfg.strategy.type == Config.fromfile(CONFIGS / strategy).strategy.type
     assert config_at(leaf.stem, options).model.backbone.kernel_count == 26
+
+
+def test_the_config_of_the_page_inherits(tmp_path):
+    page = (CONFIGS.parent / "docs/wheel.md").read_text()
+    (block,) = re.findall(r"```python\n(_base_.*?)```", page, re.DOTALL)
+    (tmp_path / "mine.py").write_text(block)
+    backbone = config_at(str(tmp_path / "mine.py")).model.backbone
+    assert (backbone.arch, backbone.kernel_size) == ("tiny", 23)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Beside the sources, in a clone that is in use.
 NOT_SOURCES = {".git", "work_dirs", "data", "build", "dist"}
 SDIST = "from setuptools.build_meta import build_sdist; build_sdist({folder!r})"
+INSIDE = "mmdcls/.mim/"
 LEAF = leaf_of("upernet", "tiny_")
 
 
@@ -84,12 +85,12 @@ def test_a_wheel_has_what_the_folders_have(wheel):
         if path.is_file() and path.suffix != ".pyc"
     }
     found = content(wheel)
-    inside = {name.removeprefix("mmdcls/.mim/") for name in found if "/.mim/" in name}
+    inside = {name.removeprefix(INSIDE) for name in found if name.startswith(INSIDE)}
     assert inside == {*shipped, "model-index.yml"}
     assert "mmdcls/py.typed" in found
     assert not {name.partition("/")[0].partition("-")[0] for name in found} - {"mmdcls"}
     with zipfile.ZipFile(wheel) as archive:
-        script = archive.getinfo("mmdcls/.mim/tools/dist_train.sh")
+        script = archive.getinfo(f"{INSIDE}tools/dist_train.sh")
     assert script.external_attr >> 16 & 0o111
 
 
