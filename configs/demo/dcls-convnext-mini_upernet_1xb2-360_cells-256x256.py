@@ -16,13 +16,8 @@ losses = [
 model = dict(
     data_preprocessor=dict(mean=[87, 99, 106], std=[18, 25, 37], size=(256, 256)),
     backbone=dict(
-        _delete_=True,
-        type="mmdcls.DclsConvNeXt",
-        arch=dict(depths=[2, 2, 4, 2], channels=widths),
-        kernel_size=17,
-        kernel_count=34,
-        interpolation="bilinear",
-        layer_scale_init_value=1.0,
+        arch=dict(_delete_=True, depths=[2, 2, 4, 2], channels=widths),
+        drop_path_rate=0.0,
         initial_spread="wide_normal",  # in so few iterations elements stay about where they start
     ),
     decode_head=dict(in_channels=widths, loss_decode=losses, **heads),

@@ -14,13 +14,8 @@ roi_extractor = dict(roi_layer=dict(sampling_ratio=1), out_channels=64)
 model = dict(
     data_preprocessor=dict(mean=[87, 99, 106], std=[18, 25, 37]),
     backbone=dict(
-        _delete_=True,
-        type="mmdcls.DclsConvNeXt",
-        arch=dict(depths=[2, 2, 4, 2], channels=widths),
-        kernel_size=17,
-        kernel_count=34,
-        interpolation="bilinear",
-        layer_scale_init_value=1.0,
+        arch=dict(_delete_=True, depths=[2, 2, 4, 2], channels=widths),
+        drop_path_rate=0.0,
     ),
     neck=dict(in_channels=widths, out_channels=64),
     # A nucleus is 24 pixels wide here, six cells of the finest map.
