@@ -30,7 +30,7 @@ class PositionTravel(Hook):
 
     `DclsOptimWrapperConstructor` knows the way, in cells, and not the schedule; this does, before
     the first iteration, from the schedulers, the number of iterations and how many of them end in a
-    step of the optimiser. A resumed training has the rates of its checkpoint. tools/train.py brings
+    step of the optimiser. A resumed training has the rates of its checkpoint. `mmdcls train` brings
     this hook; other programs need it in custom_hooks.
 
     Raises InputError where a step of the optimiser is not bounded by its rate, or where the
@@ -87,8 +87,8 @@ def refuse_unsettled(optimizer: Optimizer, arguments: tuple, options: dict) -> N
     """As a hook of the optimiser's steps: no training with a rate that nobody has set."""
     if any(map(is_unsettled, optimizer.param_groups)):
         raise InputError(
-            "paramwise_cfg.position_travel needs to know the schedule: train by mmdcls's "
-            "tools/train.py, or add custom_hooks=[dict(type='mmdcls.PositionTravel')]; with "
+            "paramwise_cfg.position_travel needs to know the schedule: train by "
+            "`mmdcls train`, or add custom_hooks=[dict(type='mmdcls.PositionTravel')]; with "
             "several optimizers, which step as their model likes, take position_lr_mult"
         )
 

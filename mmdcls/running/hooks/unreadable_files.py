@@ -14,7 +14,7 @@ POLICIES = ("stop", "skip")
 class UnreadableFiles(Hook):
     """What training does with an image or a label map that cannot be read.
 
-    policy: "stop" ends training with the name of the file, as tools/train.py does without this
+    policy: "stop" ends training with the name of the file, as `mmdcls train` does without this
         hook. "skip" takes another sample in its place, counts, and names new ones in the log; where
         more than half of a data set cannot be read, training ends. Validation and tests never skip.
     interval: iterations between two looks at the count; the last look is at the end of an epoch.
@@ -49,7 +49,7 @@ class UnreadableFiles(Hook):
         if loader.num_workers and hasattr(runner.train_loop, "dataloader_iterator"):
             raise InputError(
                 "mmdcls.UnreadableFiles comes too late for worker processes that run already; "
-                "train with mmdcls' tools/train.py, or set train_dataloader.num_workers=0 and "
+                "train by `mmdcls train`, or set train_dataloader.num_workers=0 and "
                 "train_dataloader.persistent_workers=False."
             )
         watch(loader.dataset)
