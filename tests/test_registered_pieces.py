@@ -94,6 +94,7 @@ def train(hook: Any) -> None:
         iter=0,
         epoch=0,
         max_iters=2,
+        max_epochs=2,
         train_loop=None,
         val_loop=None,
         cfg={},

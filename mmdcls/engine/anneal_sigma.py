@@ -11,7 +11,7 @@ from mmdcls.registry import HOOKS
 from mmdcls.wrapping import unwrapped
 
 from .owners import owners_for
-from .span import check_span, now
+from .span import check_span, now, warn_of_end
 
 
 @HOOKS.register_module()
@@ -75,6 +75,9 @@ class AnnealSigma(Hook):
                 check_floor(name, owner.interpolation, widths, self.kind)
             except ValueError as error:
                 raise InputError(f"mmdcls.AnnealSigma: {error}.") from None
+        option = f"mmdcls.AnnealSigma's end={self.end}"
+        lost = f"widths do not come to to_width={self.to_width}"
+        warn_of_end(option, self.end, runner, self.by_epoch, lost)
         self._owners = list(owners.values())
         self._handles = [owner.sigma.register_hook(self.hold) for owner in self._owners]
 

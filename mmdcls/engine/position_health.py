@@ -10,7 +10,11 @@ from mmdcls.dcls.position_health import groups_of
 from mmdcls.registry import HOOKS
 from mmdcls.wrapping import unwrapped, whole_parameters
 
+from .span import warn_of_end
+
 KEY = "position_health"
+# Where training ends before an interval does.
+LOST = dict(interval="nothing is measured", picture_interval="no picture is drawn")
 SIGNATURES = failure_signatures(rule="paramwise_cfg", layers="backbone")
 
 
@@ -76,6 +80,11 @@ class PositionHealth(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.groups = groups_of(unwrapped(runner.model))
+        for name, lost in dict(
+            interval="nothing is measured", picture_interval="no picture is drawn"
+        ).items():
+            option = f"mmdcls.PositionHealth's {name}={getattr(self, name)}"
+            warn_of_end(option, getattr(self, name), runner, by_epoch=False, lost=lost)
         # Loaded as a mere initialisation, a checkpoint is itself the start.
         known, self.resumed = (self.resumed if runner.iter else None) or {}, None
         self.first_iteration = known.get("first_iteration", runner.iter)

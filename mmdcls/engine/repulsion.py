@@ -12,7 +12,7 @@ from mmdcls.registry import HOOKS
 from mmdcls.wrapping import is_cut, unwrapped
 
 from .owners import owners_for
-from .span import check_span, now
+from .span import check_span, now, warn_of_end
 
 
 @HOOKS.register_module()
@@ -43,6 +43,8 @@ class Repulsion(Hook):
             )
         owners_for("mmdcls.Repulsion", runner.model)
         check_span("mmdcls.Repulsion", runner, self.by_epoch)
+        option = f"mmdcls.Repulsion's begin={self.begin}"
+        warn_of_end(option, self.begin + 1, runner, self.by_epoch, "the term never joins the loss")
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None

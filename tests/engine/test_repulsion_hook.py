@@ -23,7 +23,7 @@ def hook_of(**options):
 def repelled(net, **options):
     """The hook at work on the model, as a Runner has it in its first iteration."""
     hook = hook_of(**options)
-    runner = SimpleNamespace(model=net, iter=0, epoch=0, train_loop=None)
+    runner = SimpleNamespace(model=net, iter=0, epoch=0, train_loop=None, max_iters=1)
     hook.before_train(runner)
     hook.before_train_iter(runner, 0)
     return hook, runner

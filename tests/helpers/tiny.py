@@ -108,6 +108,7 @@ def runner_of(
     optimizer: dict | None = None,
     evaluate: bool = False,
     save_every: int = -1,
+    log_level: str = "ERROR",
     **options,
 ) -> Runner:
     """Two iterations make an epoch where epochs count.
@@ -140,7 +141,7 @@ def runner_of(
         log_processor=dict(by_epoch=by_epoch, window_size=1),
         custom_hooks=hooks,
         default_scope="mmengine",
-        log_level="ERROR",
+        log_level=log_level,
         # Runners of one name would share their log and their history.
         experiment_name=f"tiny_{next(RUNS)}",
         **options,
