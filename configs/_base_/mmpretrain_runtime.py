@@ -14,4 +14,4 @@ custom_hooks = [
     dict(type="EMAHook", momentum=1e-4),
 ]
 env_cfg = dict(cudnn_benchmark=True)
-visualizer = dict(type="UniversalVisualizer", vis_backends=_base_.vis_backends)
+visualizer = dict(type="UniversalVisualizer", vis_backends=_base_.vis_backends, name="visualizer")

@@ -4,7 +4,9 @@ _base_ = [
     "./_base_/training.py",
 ]
 default_scope = "mmdet"
-visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)
 default_hooks = dict(visualization=dict(type="DetVisualizationHook"), checkpoint=dict(interval=240))
 # Without it one seed in three ends with a nucleus AP50 of 0.58 where the others reach 0.8.
 optim_wrapper = dict(clip_grad=dict(max_norm=1.0))

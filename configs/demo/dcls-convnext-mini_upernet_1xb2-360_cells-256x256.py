@@ -4,7 +4,9 @@ _base_ = [
     "./_base_/training.py",
 ]
 default_scope = "mmseg"
-visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)
 default_hooks = dict(visualization=dict(type="SegVisualizationHook"))
 widths = [32, 64, 128, 256]
 heads = dict(num_classes=3, channels=64, dropout_ratio=0.0, norm_cfg=dict(type="GN", num_groups=8))

@@ -11,8 +11,9 @@ import torch
 from mmengine.config import Config
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, VISUALIZERS
 from mmengine.runner import Runner, set_random_seed
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from helpers import synthetic
@@ -208,6 +209,13 @@ def test_the_config_for_own_data_in_the_readme_trains_and_predicts(method, tmp_p
     ]
     assert set(counts) == {len(cfg.classes)}
     trains_a_step_and_predicts(small(leaf, synthetic.write_data(cfg, tmp_path / "data")))
+
+
+@every_leaf
+def test_the_visualizer_has_the_name_that_it_needs_outside_of_a_runner(leaf):
+    """mmengine's Runner gives it one; browse_dataset.py of mmseg and mmdet does not."""
+    cfg = load(leaf)
+    assert isinstance(VISUALIZERS.build(cfg.visualizer), Visualizer)
 
 
 @every_leaf
