@@ -201,6 +201,8 @@ PIECES = {
                 st.sampled_from(("tiny", "huge")),
                 st.fixed_dictionaries({}, optional=dict(depths=SIZES, channels=SIZES)),
             ),
+            depths=st.one_of(st.none(), SIZES),
+            channels=st.one_of(st.none(), SIZES),
             in_channels=WHOLE,
             kernel_size=WHOLE,
             kernel_count=WHOLE,

@@ -18,7 +18,12 @@ ARCHS = {
 STAGES = 4
 
 
-def sizes_of(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def sizes_of(
+    arch: str | dict,
+    depths: Sequence[int] | None = None,
+    channels: Sequence[int] | None = None,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Depths and channels of an arch; those that are given by themselves take their place."""
     if isinstance(arch, str):
         if arch not in ARCHS:
             raise ValueError(
@@ -28,8 +33,14 @@ def sizes_of(arch: str | dict) -> tuple[tuple[int, ...], tuple[int, ...]]:
         arch = ARCHS[arch]
     if not isinstance(arch, dict) or set(arch) != {"depths", "channels"}:
         raise ValueError(f"arch={arch!r} must be a name or dict(depths=..., channels=...)")
-    depths = per_axis("arch.depths", arch["depths"], STAGES, least=1)
-    return depths, per_axis("arch.channels", arch["channels"], STAGES, least=1)
+    given = dict(depths=depths, channels=channels)
+    depths, channels = (
+        per_axis(f"arch.{name}", arch[name], STAGES, least=1)
+        if value is None
+        else per_axis(name, value, STAGES, least=1)
+        for name, value in given.items()
+    )
+    return depths, channels
 
 
 def checked_indices(out_indices: Sequence[int]) -> tuple[int, ...]:

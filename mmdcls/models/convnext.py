@@ -134,6 +134,8 @@ class DclsConvNeXt(BaseModule):
     with_cp: recompute activations in the backward pass, to save memory.
     initial_spread: where elements start, a row of `mmdcls.dcls.INITIAL_SPREADS`.
     use_grn: global response normalisation, as in ConvNeXt V2, which has no layer scale.
+    depths, channels: in place of those of `arch`; a child config can give them over a named arch,
+        where mmengine refuses a dict in place of a name.
 
     Returns a tuple of maps at strides 4, 8, 16, 32, contiguous in NCHW whatever runs inside:
     mmcv's roi_align on CPU reads other formats wrongly.
@@ -156,10 +158,12 @@ class DclsConvNeXt(BaseModule):
         initial_spread: str = "normal",
         use_grn: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        depths: Sequence[int] | None = None,
+        channels: Sequence[int] | None = None,
     ) -> None:
         check_init_cfg(init_cfg)
         super().__init__(init_cfg)
-        depths, channels = sizes_of(arch)
+        depths, channels = sizes_of(arch, depths, channels)
         check_whole("in_channels", in_channels, least=1, most=LARGEST)
         below_one = "at least 0 and below 1"
         check_number("drop_path_rate", drop_path_rate, below_one, lambda rate: 0 <= rate < 1)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch.testing import assert_close
 
@@ -193,6 +194,20 @@ def test_every_arch_builds_with_its_channels(arch):
     ]
 
 
+def test_depths_and_channels_take_the_place_of_those_of_a_named_arch(tmp_path):
+    """Also in a child config, which cannot give a dict in place of a name."""
+    (tmp_path / "base.py").write_text('backbone = dict(type="mmdcls.DclsConvNeXt", arch="tiny")')
+    child = tmp_path / "child.py"
+    child.write_text(
+        '_base_ = "base.py"\nbackbone = dict(depths=[2, 1, 3, 1], channels=[8, 12, 16, 20])'
+    )
+    with torch.device("meta"):
+        given = MODELS.build(Config.fromfile(child).backbone)
+        deep = MODELS.build(dict(type="mmdcls.DclsConvNeXt", depths=(1, 1, 1, 1)))
+    assert given.depths == (2, 1, 3, 1) and given.channels == (8, 12, 16, 20)
+    assert deep.depths == (1, 1, 1, 1) and deep.channels == ARCHS["tiny"]["channels"]
+
+
 def test_positions_stay_shared_through_copies_and_assigned_states():
     backbone = build().eval()
     copied = copy.deepcopy(backbone)
@@ -268,6 +283,8 @@ REFUSED = [
     (dict(arch=dict(depths=(1, 1, 1, 1))), ("depths", "channels")),
     (dict(arch=dict(depths=(1, 1), channels=(8, 8))), ("arch.depths", "(1, 1)", "4")),
     (dict(arch=dict(depths=(1, 1, 1, 0), channels=(8,) * 4)), ("arch.depths", "0")),
+    (dict(depths=(1, 1)), ("depths=(1, 1)", "4")),
+    (dict(channels=(8, 8, 8, 0)), ("channels", "0")),
     (dict(out_indices=(4,)), ("(4,)", "0 to 3")),
     (dict(out_indices=()), ("out_indices", "0 to 3")),
     (dict(out_indices=(1, 1)), ("(1, 1)", "once")),
