@@ -60,3 +60,13 @@ def sides_of(
         reach = [(size - 1) * d for size, d in zip(kernel_size, dilation, strict=True)]
         return tuple((cells // 2, cells - cells // 2) for cells in reach)
     return tuple((cells, cells) for cells in padding)
+
+
+def in_numbers(
+    padding: tuple[int, ...] | str, kernel_size: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[int, ...] | str:
+    """A padding by name as numbers, where both sides of each axis get as many cells."""
+    sides = sides_of(padding, kernel_size, dilation)
+    if any(before != after for before, after in sides):
+        return padding
+    return tuple(before for before, _ in sides)

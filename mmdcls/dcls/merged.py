@@ -5,6 +5,7 @@ import copy
 from torch import nn
 
 from .elements import ElementPositions, Shares
+from .geometry import in_numbers
 from .layers import DclsNd
 
 
@@ -37,7 +38,10 @@ def replaced(
         given = (shares,) if is_ours and module.owner is None else ()
         if (module, given) not in convs:
             options = dict(keep_ways=keep_ways) if is_ours else {}
-            convs[module, given] = module.to_conv(*given, trim=trim, **options)
+            conv = convs[module, given] = module.to_conv(*given, trim=trim, **options)
+            if is_ours:
+                # Counters of FLOPs that trace, as mmengine's, overlook convolutions padded by name.
+                conv.padding = in_numbers(conv.padding, conv.kernel_size, conv.dilation)
         return convs[module, given]
     if isinstance(module, ElementPositions) and module.positions is not None:
         shares = module.shares()

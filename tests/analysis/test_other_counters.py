@@ -13,7 +13,11 @@ SHAPE = (8, 12, 10)
 
 @pytest.fixture
 def layer() -> nn.Module:
-    return Dcls2d(8, 8, 9, padding=4, groups=8, kernel_count=5)
+    return layer_of(padding=4)
+
+
+def layer_of(padding: int | str, kernel_size: int | tuple[int, int] = 9) -> nn.Module:
+    return Dcls2d(8, 8, kernel_size, padding=padding, groups=8, kernel_count=5)
 
 
 def flops_by_mmengine(module: nn.Module) -> int:
@@ -23,6 +27,12 @@ def flops_by_mmengine(module: nn.Module) -> int:
 
 def test_mmengine_counts_a_merged_layer_as_we_do(layer):
     assert flops_by_mmengine(merged(layer)) == multiply_adds(layer, SHAPE)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_so_it_does_where_padding_has_a_name(padding):
+    layer = layer_of(padding, (9, 5))
+    assert flops_by_mmengine(merged(layer)) == multiply_adds(layer, SHAPE) > 0
 
 
 def test_mmengine_sees_the_convolution_of_a_layer_and_the_product_that_builds_it(layer):
