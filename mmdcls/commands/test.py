@@ -1,12 +1,14 @@
 """Test a checkpoint, of a segmentor or a detector, and evaluate it."""
 
 import argparse
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
 from mmdcls.config import sets_of
+from mmdcls.data.augmentation import views_apart
 from mmdcls.registry import bare_name
 from mmdcls.running.launch import add_run_arguments, load_config, run
 from mmdcls.running.processes import end_process
@@ -37,7 +39,13 @@ def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
         keep_pictures(cfg, arguments.show_dir)
     if arguments.tta:
         if "tta_pipeline" not in cfg or "tta_model" not in cfg:
-            raise SystemExit("--tta needs tta_pipeline and tta_model in the config")
+            raise SystemExit(
+                "--tta needs tta_pipeline and tta_model in the config: take the first from "
+                "configs/_base_/datasets/ade20k.py, with the sizes of your test pipeline, and for "
+                "the second tta_model = dict(type='SegTTAModel')"
+            )
+        if apart := views_apart(cfg):
+            warnings.warn(apart, stacklevel=2)
         for _, dataset in sets_of(cfg, "test"):
             dataset.pipeline = cfg.tta_pipeline
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)

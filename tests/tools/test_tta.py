@@ -10,7 +10,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from helpers import synthetic
-from helpers.catalogue import leaf_of, load
+from helpers.catalogue import CONFIGS, LEAVES, leaf_of, load
+from mmdcls.data.augmentation import views_apart
+from tools import test
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
@@ -90,3 +92,33 @@ def test_the_merged_map_is_the_class_of_the_mean_probability(cfg):
     (merged,) = model.merge_preds([samples])
     (found,) = merged.pred_sem_seg.data
     assert torch.equal(found, logits.softmax(1).mean(0).argmax(0))
+
+
+@pytest.mark.parametrize(
+    "leaf", [leaf for leaf in LEAVES if "tta_pipeline" in Config.fromfile(leaf)]
+)
+def test_views_are_of_the_size_of_the_test_where_ours_are(leaf):
+    assert views_apart(Config.fromfile(leaf)) is None
+
+
+@pytest.mark.parametrize(
+    ("resize", "words"),
+    [
+        (dict(type="Resize", scale=(1024, 256), keep_ratio=True), "makes it 256"),
+        (dict(type="mmseg.ResizeShortestEdge", scale=300, max_size=900), "makes it 300"),
+        (dict(type="Resize", scale_factor=2.0, keep_ratio=True), "gives it no such size"),
+    ],
+)
+def test_views_of_another_size_than_the_test_are_told(cfg, resize, words):
+    loading, _, *others = cfg.test_pipeline
+    cfg.test_dataloader.dataset.pipeline = [loading, resize, *others]
+    with pytest.warns(UserWarning, match=f"short side 512, 640, 768, 896 pixels.*{words}"):
+        test.apply_flags(cfg, test.parse_arguments(["config", "checkpoint", "--tta"]))
+
+
+def test_where_a_config_without_views_takes_them_from_is_told():
+    cfg = load(leaf_of("demo", "mini_upernet"))
+    with pytest.raises(SystemExit, match="configs/_base_/datasets/ade20k.py") as told:
+        test.apply_flags(cfg, test.parse_arguments(["config", "checkpoint", "--tta"]))
+    ade20k = Config.fromfile(CONFIGS / "_base_/datasets/ade20k.py")
+    assert "tta_pipeline" in ade20k and "SegTTAModel" in str(told.value)
