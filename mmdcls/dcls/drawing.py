@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from .elements import ElementPositions, position_owners
@@ -22,6 +23,8 @@ from .statistics import movement
 # Columns are chosen evenly from the first owner to the last where there are more.
 MOST_COLUMNS = 8
 KERNELS = 3
+# Of dense kernels that people know, as frames.
+FRAMES = (3, 7)
 DPI = 110
 
 
@@ -75,7 +78,7 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
     for ax in axes[-1]:
         ax.set_xlabel("columns from the centre", fontsize=8)
     figure.supxlabel(
-        "top: how many elements stand in each cell, over all channels\n"
+        "top: how many elements stand in each cell, over all channels; frames: 3x3 and 7x7\n"
         "below: dense kernels, red positive, blue negative;\n"
         "each circle is an element, its size the weight"
         + ("\nand its line the way from where it started" if start else ""),
@@ -123,6 +126,7 @@ def draw_density(ax: Axes, owner: ElementPositions) -> AxesImage:
     counts, *_ = np.histogram2d(rows, columns, bins=(height, width), range=ranges)
     norm = SymLogNorm(1, vmin=0, vmax=max(counts.max(), 1))
     image = ax.imshow(counts, cmap="magma", norm=norm, extent=limits(owner))
+    draw_frames(ax, owner, "white")
     cells_as_ticks(ax, owner)
     return image
 
@@ -155,7 +159,18 @@ def draw_kernel(
     weights = array(layer.weight.flatten(0, 1)[index].abs())
     sizes = 3 + 15 * weights / (weights.max() or 1.0)
     ax.scatter(columns, rows, s=sizes, facecolors="none", edgecolors="black", linewidths=0.6)
+    draw_frames(ax, owner, "grey")
     cells_as_ticks(ax, owner)
+
+
+def draw_frames(ax: Axes, owner: ElementPositions, color: str) -> None:
+    """The outlines of dense kernels that are smaller than this one."""
+    for side in FRAMES:
+        if side < max(owner.extents):
+            height, width = (min(side, extent) for extent in owner.extents)
+            corner = (-(width // 2) - 0.5, -(height // 2) - 0.5)
+            frame = Rectangle(corner, width, height, fill=False, color=color, linewidth=0.8)
+            ax.add_patch(frame)
 
 
 def draw_ways(ax: Axes, owner: ElementPositions, start: Tensor, index: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from .elements import ElementPositions
-from .statistics import border_share
+from .statistics import border_share, covers, neighbour_share
 
 
 class Group(NamedTuple):
@@ -60,12 +60,27 @@ def narrow_and_learning(share: float, limit: float, group: Group) -> bool:
     return learns and share > limit
 
 
+def crowds(share: float, limit: float, group: Group) -> bool:
+    # Where a kernel has many elements for its cells, some are near others wherever they stand.
+    usual = max(neighbour_share(o.extents, o.positions.shape[-1]) for o in group.owners)
+    return share > limit > usual
+
+
 def still_and_learning(distance: float, limit: float, group: Group) -> bool:
-    return any(o.positions.requires_grad for o in group.owners) and distance < limit
+    # Elements that cover their kernel from the start on need not go anywhere.
+    return distance < limit and any(
+        o.positions.requires_grad and not covers(o.positions, o.extents) for o in group.owners
+    )
 
 
 # The largest healthy share, or smallest healthy length in cells; by signature.
-LIMITS = dict(most_at_border=0.5, most_at_centre=0.8, most_at_floor=0.5, least_movement=0.05)
+LIMITS = dict(
+    most_at_border=0.5,
+    most_at_centre=0.8,
+    most_near_another=0.95,
+    most_at_floor=0.5,
+    least_movement=0.05,
+)
 
 
 def failure_signatures(rule: str, layers: str) -> dict[str, Signature]:
@@ -94,6 +109,15 @@ def failure_signatures(rule: str, layers: str) -> dict[str, Signature]:
             problem="Elements have collapsed to the centre cell of the kernels of",
             advice=f"{faster}, start wider (initial_spread of the {layers}), or give repulsion a "
             "larger weight",
+        ),
+        "most_near_another": Signature(
+            "near_another",
+            crowds,
+            needs_time=True,
+            problem="Elements stand within half a cell of another, so that kernels do the work of "
+            "smaller ones, in",
+            advice=f"{faster}, or start wider (initial_spread of the {layers}); reach_90 says how "
+            f"far kernels reach",
         ),
         "most_at_floor": Signature(
             "at_floor",

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from .elements import ElementPositions
 from .failure_signatures import LIMITS, failure_signatures, sentences
-from .statistics import element_figures, summary
+from .groups import position_groups
+from .layers import DclsNd
+from .statistics import element_figures, outside_plain, reach_of_most, summary, weight_within
 from .wrappers import unwrapped, without_wrappers
 
 SIGNATURES = failure_signatures(rule="parameter_groups", layers="layers")
@@ -27,11 +30,25 @@ def start_positions(model: nn.Module) -> dict[str, Tensor]:
 def position_figures(model: nn.Module, start: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     """The figures of `mmdcls.dcls.statistics` for each stage, or for each layer without one.
 
+    Beside those of elements, of the dense kernels of all layers that use them: outside_7x7, the
+    share of absolute weight further from the centre than a dense 7x7 reaches (three cells on any
+    axis), and reach_90, within how many cells 90 % of it lie.
+
     start: `start_positions` of the model before it was trained. Raises ValueError where it is of
         another model.
     """
+    layers = {group.owner: list(group.layers.values()) for group in position_groups(model)}
     return {
-        stage: summary([figures_of(name, owner, start) for name, owner in owners.items()])
+        stage: summary(
+            [
+                part
+                for name, owner in owners.items()
+                for part in (
+                    figures_of(name, owner, start),
+                    *(kernel_figures(layer, owner) for layer in layers.get(owner, ())),
+                )
+            ]
+        )
         for stage, owners in groups_of(model).items()
     }
 
@@ -45,10 +62,11 @@ def position_warnings(
     """Where learning positions fails, a sentence with what to change, by the limit it exceeds.
 
     figures: `position_figures` of the model.
-    limits: others than most_at_border=0.5, most_at_centre=0.8 and most_at_floor=0.5, the largest
-        healthy share of elements at the border, of elements in the centre cell, and of widths at
-        their floor, and least_movement=0.05, the smallest healthy mean distance from the start in
-        cells; None turns a warning off.
+    limits: others than most_at_border=0.5, most_at_centre=0.8, most_near_another=0.95 and
+        most_at_floor=0.5, the largest healthy share of elements at the border, in the centre cell,
+        within half a cell of another, and of widths at their floor, and least_movement=0.05, the
+        smallest healthy mean distance from the start in cells, of elements that start close to one
+        place; None turns a warning off.
     is_early: positions may still be where they started; of the limits only most_at_border counts.
     """
     limits = limits or {}
@@ -92,6 +110,13 @@ def figures_of(
     positions = owner.positions
     first = first_positions(name, owner, start).to(positions.device)
     return element_figures(positions, owner.sigma, first, owner.extents, owner.interpolation)
+
+
+@torch.no_grad()
+def kernel_figures(layer: DclsNd, owner: ElementPositions) -> dict[str, Tensor]:
+    """One number for each dense kernel of a layer that uses these positions."""
+    within = weight_within(layer.kernel(owner.shares()), (1,) * layer.axes)
+    return dict(outside_7x7=outside_plain(within), reach_90=reach_of_most(within))
 
 
 def figures_table(figures: Mapping[str, dict[str, float]]) -> str:

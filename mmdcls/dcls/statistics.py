@@ -18,6 +18,15 @@ from .positions import position_limits
 NEAR = 0.1
 # Two elements closer than this, in cells, do the work of one.
 HALF_A_CELL = 0.5
+# Elements cover a kernel from its start on where their standard deviation along every axis is at
+# least so much of its radius, and so many cells: uniform 0.58 radii, "wide_normal" 0.25 radii, the
+# published start half a cell.
+COVERING = 0.2
+COVERING_CELLS = 0.55
+# What a plain ConvNeXt reaches: three cells to either side.
+PLAIN_REACH = 3
+# The share of a kernel's weight by which its reach is told.
+MOST_OF_WEIGHT = 0.9
 # Distances between elements that are computed at a time.
 MOST_DISTANCES = 2**24
 
@@ -41,6 +50,24 @@ def border_share(kernel_size: tuple[int, ...]) -> float:
 def at_centre(positions: Tensor) -> Tensor:
     """Which elements stand in the kernel's centre cell."""
     return (positions.abs() <= HALF_A_CELL).all(0)
+
+
+def covers(positions: Tensor, kernel_size: tuple[int, ...]) -> bool:
+    """Whether elements are spread over the kernel, rather than close to one place."""
+    deviations = in_float(positions).flatten(1).std(1, correction=0).tolist()
+    return all(
+        deviation >= max(COVERING * (size - 1) / 2, COVERING_CELLS)
+        for deviation, size in zip(deviations, kernel_size, strict=True)
+        if size > 1
+    )
+
+
+def neighbour_share(kernel_size: tuple[int, ...], kernel_count: int) -> float:
+    """The share of elements within half a cell of another if they stood anywhere in the kernel."""
+    roomy = [size - 1 for size in kernel_size if size > 1]
+    axes = len(roomy)
+    ball = math.pi ** (axes / 2) / math.gamma(axes / 2 + 1) * HALF_A_CELL**axes
+    return 1 - math.exp(-(kernel_count - 1) * ball / math.prod(roomy))
 
 
 def neighbour_distance(positions: Tensor) -> Tensor:
@@ -90,11 +117,49 @@ def element_figures(
     return figures
 
 
+def cell_distances(size: int, dilation: int, device: torch.device) -> Tensor:
+    """Of the cells of a kernel's axis from its centre, in cells of the map."""
+    return (torch.arange(size, device=device) - size // 2).abs() * dilation
+
+
+@torch.no_grad()
+def weight_within(kernel: Tensor, dilation: Sequence[int]) -> Tensor:
+    """For each (out, in/groups) kernel, the share of its absolute weight that lies no further from
+    its centre, on any axis, than 0, 1, 2, ... cells; kernels of zeros are left out.
+
+    kernel (out, in/groups, *kernel_size); returns (kernels, reach + 1).
+    """
+    weight = in_float(kernel).abs().flatten(0, 1)
+    sizes = weight.shape[1:]
+    distance = torch.zeros(sizes, dtype=torch.long, device=kernel.device)
+    for axis, (size, spacing) in enumerate(zip(sizes, dilation, strict=True)):
+        along = cell_distances(size, spacing, kernel.device)
+        distance = distance.maximum(along.view(-1, *(1,) * (len(sizes) - axis - 1)))
+    rings = weight.new_zeros(len(weight), int(distance.max()) + 1)
+    rings.index_add_(1, distance.flatten(), weight.flatten(1))
+    whole = rings.sum(1, keepdim=True)
+    used = whole[:, 0] > 0
+    return (rings.cumsum(1) / whole)[used]
+
+
+def outside_plain(within: Tensor) -> Tensor:
+    """The share further away than a dense 7x7 reaches; of `weight_within`."""
+    if within.shape[1] <= PLAIN_REACH:
+        return torch.zeros_like(within[:, 0])
+    return (1 - within[:, PLAIN_REACH]).clamp(min=0)
+
+
+def reach_of_most(within: Tensor) -> Tensor:
+    """Within how many cells of the centre 90 % of the weight lie; of `weight_within`."""
+    return (within < MOST_OF_WEIGHT - 1e-6).sum(1)
+
+
 @torch.no_grad()
 def summary(parts: Sequence[dict[str, Tensor]]) -> dict[str, float]:
     """Means over all elements of all parts, so that what is yes or no becomes a share.
 
-    To the mean `width`, `smallest_width` is added. Elements that are alone in their kernel do not
+    To the mean `width`, `smallest_width` is added. `outside_7x7` and `reach_90` are means over
+    kernels. Elements that are alone in their kernel do not
     count in `neighbour_distance`, which is left out where all are.
     """
     figures = {}

@@ -31,9 +31,11 @@ class PositionHealth(Hook):
     picture_interval: iterations between two pictures of positions and dense kernels, for kernels
         with two axes; 0 for none.
     grace: the part of the training in which positions may still be where they started.
-    most_at_border, most_at_centre, most_at_floor: largest healthy share of elements at the
-        border, of elements in the centre cell, and of widths at their floor.
-    least_movement: smallest healthy mean distance from the start, in cells.
+    most_at_border, most_at_centre, most_near_another, most_at_floor: largest healthy share of
+        elements at the border, in the centre cell, within half a cell of another, and of widths at
+        their floor.
+    least_movement: smallest healthy mean distance from the start, in cells, of elements that start
+        close to one place.
 
     None as a limit turns its warning off. Each warning comes once. The start is part of the
     checkpoint, so that movement is counted on after a resume.
@@ -51,10 +53,12 @@ class PositionHealth(Hook):
         most_at_centre: float | None = LIMITS["most_at_centre"],
         most_at_floor: float | None = LIMITS["most_at_floor"],
         least_movement: float | None = LIMITS["least_movement"],
+        most_near_another: float | None = LIMITS["most_near_another"],
     ) -> None:
         self.limits = dict(
             most_at_border=most_at_border,
             most_at_centre=most_at_centre,
+            most_near_another=most_near_another,
             most_at_floor=most_at_floor,
             least_movement=least_movement,
         )

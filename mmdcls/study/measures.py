@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from mmdcls.dcls import merged, position_owners
-from mmdcls.dcls.statistics import HALF_A_CELL, in_float, neighbour_distance
-
-# What a plain ConvNeXt reaches: three cells to either side.
-PLAIN_REACH = 3
+from mmdcls.dcls.statistics import (
+    HALF_A_CELL,
+    in_float,
+    neighbour_distance,
+    outside_plain,
+    weight_within,
+)
 
 
 def kernel_figures(model: nn.Module) -> dict[str, float]:
@@ -42,18 +45,10 @@ def spatial(model: nn.Module) -> Iterator[nn.Conv2d]:
             yield module
 
 
-@torch.no_grad()
-def outside_share(conv: nn.Conv2d, reach: int = PLAIN_REACH) -> Tensor:
-    """For each (out, in/groups) kernel, the share of its absolute weight that lies further than
-    `reach` cells from its centre on any axis; kernels of zeros are left out."""
-    rows, columns = (
-        (torch.arange(size, device=conv.weight.device) - size // 2).abs() * dilation
-        for size, dilation in zip(conv.kernel_size, conv.dilation, strict=True)
-    )
-    weight = in_float(conv.weight).abs().flatten(0, 1)
-    far = (rows[:, None] > reach) | (columns > reach)
-    whole = weight.sum((1, 2))
-    return (weight * far).sum((1, 2))[whole > 0] / whole[whole > 0]
+def outside_share(conv: nn.Conv2d) -> Tensor:
+    """For each (out, in/groups) kernel, the share of its absolute weight that lies further than a
+    dense 7x7 reaches from its centre on any axis; kernels of zeros are left out."""
+    return outside_plain(weight_within(conv.weight, conv.dilation))
 
 
 @contextmanager

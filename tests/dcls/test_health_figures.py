@@ -6,6 +6,7 @@ from torch import nn
 
 from helpers.small_networks import NETWORKS, layer
 from mmdcls.dcls import (
+    INITIAL_SPREADS,
     Dcls2d,
     figures_table,
     position_figures,
@@ -41,7 +42,9 @@ def test_figures_of_every_owner_are_those_of_its_elements(network):
         expected = element_figures(
             owner.positions, owner.sigma, start[name], owner.kernel_size, owner.interpolation
         )
-        assert figures[name] == summary([expected])
+        of_elements = summary([expected])
+        assert figures[name].items() >= of_elements.items()
+        assert set(figures[name]) - set(of_elements) == {"outside_7x7", "reach_90"}
         assert figures[name]["movement"] == pytest.approx(1)
 
 
@@ -79,14 +82,23 @@ def test_the_table_has_a_row_for_every_owner():
     assert {row.split()[column] for row in rows} == {"1.000"}
 
 
-def put(net: Dcls2d, place: float) -> None:
+def put(net: Dcls2d, place: float, apart: float = 0.6) -> None:
+    """All elements on the diagonal at this place, and from there side by side in a row."""
     with torch.no_grad():
         net.positions.fill_(place)
+        net.positions[1] += apart * torch.arange(net.kernel_count)
+
+
+def put_in_centre(net: Dcls2d) -> None:
+    corners = torch.tensor([[-0.4, 0.4, -0.4], [-0.4, 0.4, 0.4]])
+    with torch.no_grad():
+        net.positions.copy_(corners[:, None, None].expand_as(net.positions))
 
 
 FAILURES = {
     "most_at_border": lambda net: put(net, position_limits(net.kernel_size[0])[0]),
-    "most_at_centre": lambda net: put(net, 0.1),
+    "most_at_centre": put_in_centre,
+    "most_near_another": lambda net: put(net, 5.0, apart=0.1),
     "most_at_floor": lambda net: set_width_(net, 0.28),
     "least_movement": lambda net: None,
 }
@@ -124,6 +136,42 @@ def test_a_failure_is_said_with_what_to_change(failure):
     assert warnings_after(wide(), failure, limits={failure: None}) == {}
     early = warnings_after(wide(), failure, is_early=True)
     assert set(early) == ({failure} if failure == "most_at_border" else set())
+
+
+@pytest.mark.parametrize("spread", INITIAL_SPREADS)
+def test_positions_that_stay_where_they_cover_the_kernel_are_not_warned_of(spread):
+    torch.manual_seed(0)
+    net = Dcls2d(32, 32, 17, groups=32, kernel_count=34, initial_spread=spread)
+    found = position_warnings(net, position_figures(net, start_positions(net)))
+    assert ("least_movement" in found) == ("most_near_another" in found) == (spread == "normal")
+
+
+def test_a_kernel_with_many_elements_for_its_cells_is_not_said_to_be_crowded():
+    torch.manual_seed(0)
+    crowded = Dcls2d(8, 8, 3, groups=8, kernel_count=60, initial_spread="uniform")
+    figures = position_figures(crowded, start_positions(crowded))
+    assert figures[""]["near_another"] > LIMITS["most_near_another"]
+    assert position_warnings(crowded, figures) == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "outside", "reach"), [(0, 0.0, 0), (3, 0.0, 3), (4, 1.0, 4), (8, 1.0, 8)]
+)
+def test_the_reach_of_kernels_is_where_their_weight_lies(place, outside, reach):
+    net = layer("bilinear", kernel_size=17)
+    put(net, 0, apart=0)
+    with torch.no_grad():
+        net.positions[0] = place
+        net.weight.fill_(2.0)
+    figures = position_figures(net, start_positions(net))[""]
+    assert figures["outside_7x7"] == pytest.approx(outside, abs=1e-6)
+    assert figures["reach_90"] == reach
+    with torch.no_grad():
+        # A twentieth of the weight elsewhere tells in the one figure and not in the other.
+        net.positions[..., 0], net.weight[..., 0] = 0, 4 / 19  # of 4 + 4 / 19
+    figures = position_figures(net, start_positions(net))[""]
+    assert figures["outside_7x7"] == pytest.approx(0.95 * outside, abs=1e-6)
+    assert figures["reach_90"] == reach
 
 
 def test_positions_held_still_on_purpose_are_not_warned_of():

@@ -16,15 +16,14 @@ from mmengine.visualization import BaseVisBackend
 from torch import nn
 
 from helpers.training import BACKBONE, training
-from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, position_limits
-from mmdcls.dcls.failure_signatures import Group
+from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, position_figures, position_limits
+from mmdcls.dcls.failure_signatures import LIMITS, Group
 from mmdcls.dcls.position_health import groups_of
-from mmdcls.dcls.statistics import element_figures, summary
 from mmdcls.engine import PositionHealth
 from mmdcls.engine.position_health import SIGNATURES
 from mmdcls.models import DclsConvNeXt
 
-QUIET = dict.fromkeys(["most_at_border", "most_at_centre", "most_at_floor", "least_movement"])
+QUIET = dict.fromkeys(LIMITS)
 STAGES = [f"backbone.stages.{number}" for number in range(4)]
 
 
@@ -83,6 +82,7 @@ CHANGES = dict(
     most_at_border=to_the_border,
     most_at_centre=to_the_centre,
     most_at_floor=to_the_floor,
+    most_near_another=to_the_centre,
     least_movement=lambda stage: stage.positions.register_hook(torch.zeros_like),
     frozen=lambda stage: stage.positions.requires_grad_(False),
     narrow_and_frozen=lambda stage: stage.sigma.requires_grad_(False).zero_(),
@@ -126,16 +126,10 @@ def test_figures_of_every_stage_reach_the_log_and_every_backend_once(tmp_path):
     runner.train()
     expected = {
         f"positions/{name}/{figure}": pytest.approx(value)
-        for name, owner in owners.items()
-        for figure, value in summary(
-            [
-                element_figures(
-                    owner.positions, owner.sigma, start[name], owner.kernel_size, "gaussian"
-                )
-            ]
-        ).items()
+        for name, figures in position_figures(runner.model, start).items()
+        for figure, value in figures.items()
     }
-    assert len(expected) == len(STAGES) * 8
+    assert len(expected) == len(STAGES) * 10
     found = recorder(runner)
     assert found.figures(4) == expected
     assert set(found.figures(2)) == set(expected)
@@ -150,7 +144,7 @@ def test_figures_of_every_stage_reach_the_log_and_every_backend_once(tmp_path):
     assert [table.split()[0] for table in tables] == ["2", "4"]
     for table in tables:
         rows = table.splitlines()[1:6]
-        assert rows[0].split() == [name.rpartition("/")[2] for name in list(expected)[:8]]
+        assert rows[0].split() == [name.rpartition("/")[2] for name in list(expected)[:10]]
         assert [row.split()[0] for row in rows[1:]] == STAGES
         assert len({len(row) for row in rows}) == 1
 
