@@ -289,6 +289,7 @@ PIECES = {
             most_at_centre=RATE,
             most_at_floor=RATE,
             least_movement=RATE,
+            most_near_another=RATE,
         ),
         train,
     ),

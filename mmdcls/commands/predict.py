@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdcls.config import add_options
-from mmdcls.running.prediction import predict
+from mmdcls.running.prediction import SCORE_THRESHOLD, predict
 
 from .parsing import command_parser
 
@@ -18,6 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="path", help="image, or folder")
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="default predictions")
     parser.add_argument("--device", help="such as cpu or cuda:1; default the first GPU, if any")
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        metavar="SCORE",
+        help=f"of a detector, draw objects with higher scores; default {SCORE_THRESHOLD}",
+    )
     add_options(parser)
     parsed = parser.parse_args(arguments)
     predict(
@@ -27,4 +33,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parsed.out,
         device=parsed.device,
         options=parsed.cfg_options,
+        score_threshold=parsed.score_threshold,
     )

@@ -31,6 +31,8 @@ ENDS = (".json", ".png", "_drawn.jpg")
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # No network here needs more pixels a side.
 LARGEST_LEAST_SIDE = 256
+# What mmdet draws from on.
+SCORE_THRESHOLD = 0.3
 
 
 def predict(
@@ -40,26 +42,35 @@ def predict(
     out: Path,
     device: str | None = None,
     options: dict | None = None,
+    score_threshold: float | None = None,
 ) -> None:
     """Write a picture of every image to the folder `out`, and what was found.
 
     For a segmentor that is an image whose pixels are class numbers, for a detector a JSON file with
-    boxes, scores, labels and masks in RLE. Raises InputError, after all others were predicted where
-    images are too small for the network.
+    boxes, scores, labels and masks in RLE, of all objects: the picture has those whose scores are
+    above score_threshold, SCORE_THRESHOLD where it is None.
+
+    Raises InputError, after all others were predicted where images are too small for the network.
     """
     images = images_in(paths, out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give --out a folder.")
     check_device(device)
+    check_threshold(score_threshold)
     # Refuses what an Inferencer would load as far as names and shapes agree.
     trained = load_trained(config, checkpoint, options)
     inferencer = inferencer_of(trained, str(local_file(checkpoint)), device)
     warn_of_dark(images, sets_of(trained.cfg, "test")[0][1])
-    left_out = []
+    is_detector = trained.cfg.get("default_scope") == "mmdet"
+    if score_threshold is not None and not is_detector:
+        raise InputError("--score-threshold is for detectors; a segmentor's pixels have no score.")
+    threshold = SCORE_THRESHOLD if score_threshold is None else score_threshold
+    drawing = dict(pred_score_thr=threshold) if is_detector else {}
+    left_out, scores = [], []
     sys.stdout.write("\n")
     for image, place in track_iter_progress(list(images.items())):
         try:
-            predict_one(inferencer, image, out / place)
+            scores.append(predict_one(inferencer, image, out / place, drawing))
         except (RuntimeError, cv2.error):
             fault = too_small(inferencer, image)
             if fault is None:
@@ -67,6 +78,8 @@ def predict(
             left_out.append(f"{image} is {fault}")
     count = len(images) - len(left_out)
     sys.stdout.write(f"\nwrote {count} pictures and predictions to {out}\n")
+    if is_detector and scores:
+        sys.stdout.write(f"{objects_drawn(scores, threshold)}\n")
     if left_out:
         raise InputError(
             f"Of {len(images)} images, {len(left_out)} could not be predicted: "
@@ -178,9 +191,40 @@ def inferencer_of(trained: Trained, checkpoint: str, device: str | None) -> Base
     return inferencer
 
 
-def predict_one(inferencer: BaseInferencer, image: Path, place: Path) -> None:
-    """Image by image: the predictions of a whole folder need not fit into memory."""
-    found = inferencer(str(image), return_vis=True)
+def check_threshold(score: float | None) -> None:
+    if score is not None and not 0 <= score <= 1:
+        raise InputError(f"--score-threshold {score} must be a score, from 0 to 1.")
+
+
+def objects_drawn(scores: Sequence[Sequence[float]], threshold: float) -> str:
+    """Of how many objects the pictures are, and where there are none, how close they came.
+
+    scores: of all objects, image by image.
+    """
+    drawn = [sum(score > threshold for score in of_image) for of_image in scores]
+    empty = drawn.count(0)
+    text = (
+        f"drawn: {sum(drawn)} objects, those with a score above {threshold}; "
+        f"{empty} of {len(drawn)} images have none"
+    )
+    if sum(drawn):
+        return text
+    best = max((score for of_image in scores for score in of_image), default=None)
+    if best is None:
+        return f"{text}, and no object was found at any score"
+    return f"{text}: the highest score is {best:.3g}; --score-threshold draws from lower ones on"
+
+
+def predict_one(
+    inferencer: BaseInferencer, image: Path, place: Path, drawing: dict
+) -> Sequence[float]:
+    """Returns the scores of the objects; a segmentor finds none.
+
+    Image by image: the predictions of a whole folder need not fit into memory.
+
+    drawing: options of the Inferencer.
+    """
+    found = inferencer(str(image), return_vis=True, **drawing)
     predictions, drawn = found["predictions"], found["visualization"]
     if isinstance(predictions, list):
         (predictions,), (drawn,) = predictions, drawn
@@ -188,6 +232,7 @@ def predict_one(inferencer: BaseInferencer, image: Path, place: Path) -> None:
     else:
         write_labels(f"{place}.png", predictions, inferencer.model)
     mmcv.imwrite(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), f"{place}_drawn.jpg")
+    return predictions["scores"] if isinstance(predictions, dict) else ()
 
 
 def too_small(inferencer: BaseInferencer, image: Path) -> str | None:

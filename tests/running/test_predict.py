@@ -100,6 +100,40 @@ def test_the_command_predicts_files_and_folders(task, models, folder, tmp_path, 
             assert len(found["bboxes"]) == len(found["scores"]) == len(found["labels"]) > 0
 
 
+def drawn_by(files: Files, folder: Path, out: Path, capsys, *options: str) -> tuple[str, list]:
+    """What the command says of objects, and their scores, image by image."""
+    predict(files, folder, out, *options)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("drawn:")]
+    return line, [json.loads(path.read_text())["scores"] for path in out.rglob("*.json")]
+
+
+def test_of_a_detector_it_is_said_how_many_objects_were_drawn_at_which_score(
+    models, folder, tmp_path, capsys
+):
+    line, scores = drawn_by(models["det"], folder, tmp_path / "default", capsys)
+    best, several = max(max(scores)), sorted(scores[0])[-3]
+    assert best < prediction.SCORE_THRESHOLD
+    assert line.startswith(
+        "drawn: 0 objects, those with a score above 0.3; 2 of 2 images have none"
+    )
+    assert f"the highest score is {best:.3g}; --score-threshold" in line
+    chosen = f"--score-threshold={several}"
+    line, _ = drawn_by(models["det"], folder, tmp_path / "chosen", capsys, chosen)
+    count = sum(score > several for of_image in scores for score in of_image)
+    assert count > 0 and line.startswith(f"drawn: {count} objects")
+    # And these are in the pictures.
+    pictures = [cv2.imread(str(tmp_path / n / "a_drawn.jpg")) for n in ("default", "chosen")]
+    assert (pictures[0] != pictures[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("task", "score", "words"), [("det", "1.5", "from 0 to 1"), ("seg", "0.5", "for detectors")]
+)
+def test_a_threshold_that_does_not_serve_is_refused(task, score, words, models, folder, tmp_path):
+    with pytest.raises(SystemExit, match=words):
+        predict(models[task], folder, tmp_path / "out", "--score-threshold", score)
+
+
 def test_images_that_differ_by_their_suffix_are_kept_apart_and_output_is_no_input(
     models, folder, tmp_path
 ):
@@ -233,7 +267,7 @@ def test_names_and_pipeline_are_those_of_the_first_test_data_set(
 
     def keep(inferencer, *arguments):
         used.append(inferencer)
-        predict_one(inferencer, *arguments)
+        return predict_one(inferencer, *arguments)
 
     predict_one = prediction.predict_one
     monkeypatch.setattr(prediction, "predict_one", keep)
