@@ -46,6 +46,7 @@ MAY_IMPORT = {
         "running",
         "zoo",
     },
+    "__main__": {"commands"},
     # The package itself: loading checkpoints safely needs nothing but an import.
     "": {"checkpoint", "shipped"},
 }

@@ -1,9 +1,11 @@
 """The console command `mmdcls`; each of its commands is a file here."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
+from mmdcls import __version__
 from mmdcls.running.failures import in_a_sentence
 
 # Command, a module here whose main(arguments) runs it, and its line in the help.
@@ -32,9 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="\n".join(["commands:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"mmdcls {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="mmdcls COMMAND --help")
     chosen = parser.parse_args(arguments)
-    with in_a_sentence():
+    with in_a_sentence(), naming_the_doctor(chosen.command):
         # What one command needs may be broken where another, such as doctor, must run.
         return import_module(f"{__name__}.{chosen.command}").main(chosen.arguments) or 0
+
+
+@contextmanager
+def naming_the_doctor(command: str) -> Iterator[None]:
+    """End a command with a sentence where an import is what fails in it."""
+    try:
+        yield
+    except ImportError as error:
+        raise SystemExit(
+            f"mmdcls {command} needs something that does not import ({type(error).__name__}: "
+            f"{error}); `mmdcls doctor` tells what is missing or broken, and how to mend it."
+        ) from error

@@ -1,0 +1,7 @@
+"""`python -m mmdcls`: the console command."""
+
+import sys
+
+from mmdcls.commands import main
+
+sys.exit(main())
