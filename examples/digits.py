@@ -1,8 +1,8 @@
+from mmdcls import dcls  # isort: skip  # before torch: it tells threads not to spin
 import torch
 from sklearn.datasets import load_digits
 from torch.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential
 
-from mmdcls import dcls
 from mmdcls.dcls.drawing import draw_positions  # for the picture alone: needs matplotlib
 
 images, labels = map(torch.from_numpy, load_digits(return_X_y=True))

@@ -31,6 +31,11 @@ def test_it_has_at_most_30_lines_and_needs_neither_mmengine_nor_mmcv():
     assert modules == {"sklearn.datasets", "torch.nn", "mmdcls", "mmdcls.dcls.drawing"}
 
 
+def test_it_imports_mmdcls_before_torch_so_that_threads_that_wait_do_not_spin():
+    first, *_ = (n for n in ast.parse(TEXT).body if isinstance(n, (ast.Import, ast.ImportFrom)))
+    assert isinstance(first, ast.ImportFrom) and first.module == "mmdcls"
+
+
 def test_the_first_screen_of_the_readme_leads_to_it():
     first = (ROOT / "README.md").read_text().splitlines()[:40]
     assert any("](examples/digits.py)" in line for line in first)
