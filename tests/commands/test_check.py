@@ -76,3 +76,16 @@ def test_a_sample_is_looked_at_and_every_disagreement_told(tmp_path: Path, capsy
     assert status == 1
     assert out.count("wrong: ") == 2
     assert "train: 2 images" in out and "val: " not in out
+
+
+def test_every_folder_that_is_missing_is_named(tmp_path: Path, capsys):
+    trial = new_trial("seg", tmp_path)
+    folders = ["images/training", "annotations/validation"]
+    for folder in folders:
+        (trial.data / folder).rename(tmp_path / Path(folder).parent)
+    with pytest.raises(SystemExit) as ended:
+        check(trial, capsys)
+    lines = str(ended.value).splitlines()
+    assert len(lines) == len(folders)
+    for folder, line in zip(folders, lines, strict=True):
+        assert f"there is no folder {trial.data / folder};" in line
