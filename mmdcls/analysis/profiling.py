@@ -11,10 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmdcls.dcls.conv import padded
-from mmdcls.dcls.conv.crossovers import Call
+from mmdcls.dcls.conv.crossovers import Call, call_of
 from mmdcls.dcls.conv.framework import framework_gradients, plain
 from mmdcls.dcls.conv.operators import at_stride_1, depthwise_why_not, seen_by_input
-from mmdcls.dcls.conv.ways import GPU_WAYS, WAYS, Way, call_of, chosen, ways_on
+from mmdcls.dcls.conv.ways import GPU_WAYS, WAYS, Way, chosen, ways_on
 from mmdcls.dcls.geometry import sides_of
 from mmdcls.errors import InputError
 

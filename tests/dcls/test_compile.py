@@ -50,9 +50,10 @@ def test_the_compiled_layer_is_the_eager_one(axes, interpolation):
     torch.backends.cpu.get_cpu_capability() == "DEFAULT",
     reason="torch writes code that does not compile: 'at::vec' has not been declared",
 )
-def test_the_layer_compiles_to_machine_code():
-    layer = draw_layer(interpolation="gaussian", groups=4, **OPTIONS).float()
-    assert_compiled_is_eager(layer, "inductor", draw_input().float())
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_layer_compiles_to_machine_code(axes):
+    layer = draw_layer(axes, interpolation="gaussian", groups=4, **OPTIONS).float()
+    assert_compiled_is_eager(layer, "inductor", draw_input(axes).float())
 
 
 def test_a_compiled_layer_keeps_its_operators_where_eager_ones_are_passed_by(monkeypatch):
@@ -84,11 +85,12 @@ def test_the_compiled_layer_pads_as_the_eager_one(padding_mode, groups):
     assert_compiled_is_eager(layer, "aot_eager", draw_input())
 
 
+@each_axes
 @each_groups
-def test_the_compiled_layer_may_run_under_autocast(groups):
-    layer = draw_layer(groups=groups, **OPTIONS).float()
+def test_the_compiled_layer_may_run_under_autocast(groups, axes):
+    layer = draw_layer(axes, groups=groups, **OPTIONS).float()
     with torch.autocast("cpu"):
-        assert_compiled_is_eager(layer, "aot_eager", draw_input().float())
+        assert_compiled_is_eager(layer, "aot_eager", draw_input(axes).float())
 
 
 @each_groups
@@ -102,12 +104,13 @@ def test_the_compiled_layer_in_eval_follows_its_parameters(groups):
             layer.positions.data.mul_(0.5)
 
 
+@each_axes
 @each_groups
-def test_a_compiled_layer_takes_maps_of_any_size(groups):
-    layer = draw_layer(groups=groups, **OPTIONS)
+def test_a_compiled_layer_takes_maps_of_any_size(groups, axes):
+    layer = draw_layer(axes, groups=groups, **OPTIONS)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=True)
     for least in (6, 9, 17):
-        x = draw_input(least=least)
+        x = draw_input(axes, least=least)
         torch.testing.assert_close(compiled(x), layer(x))
 
 

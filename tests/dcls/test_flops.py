@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdcls.dcls import Dcls2d
+from mmdcls.dcls.conv.operators import KERNEL_GRADIENT, VALUES
 from mmdcls.dcls.kernel_formula import kernel_by_formula
 
 # Of a convolution: map, kernel, stride and padding.
@@ -14,7 +15,10 @@ CALLS = [
     ((2, 6, 24, 20), (17, 17), 1, 8),
     ((1, 4, 9, 9), (3, 5), 1, 0),
     ((1, 3, 21, 16), (7, 7), 2, 3),
+    ((2, 3, 5, 9, 8), (3, 5, 5), 1, 2),
+    ((1, 3, 6, 9, 8), (4, 3, 5), 2, 1),
 ]
+FRAMEWORK = {2: F.conv2d, 3: F.conv3d}
 
 
 def counted(*steps) -> list[int]:
@@ -29,11 +33,11 @@ def counted(*steps) -> list[int]:
 
 @pytest.mark.parametrize(("shape", "size", "stride", "padding"), CALLS)
 def test_the_depthwise_operator_counts_as_the_frameworks_convolution(shape, size, stride, padding):
-    x, kernel = torch.randn(shape), torch.randn(shape[1], 1, *size)
-    strides, paddings = [stride] * 2, [padding] * 2
+    x, kernel, axes = torch.randn(shape), torch.randn(shape[1], 1, *size), len(size)
+    strides, paddings = [stride] * axes, [padding] * axes
     ours, plain = counted(
-        lambda _: torch.ops.mmdcls.depthwise_conv2d(x, kernel, None, strides, paddings),
-        lambda _: F.conv2d(x, kernel, None, stride, padding, groups=shape[1]),
+        lambda _: VALUES[x.dim()](x, kernel, None, strides, paddings),
+        lambda _: FRAMEWORK[axes](x, kernel, None, stride, padding, groups=shape[1]),
     )
     assert ours == plain > 0
 
@@ -42,12 +46,10 @@ def test_the_depthwise_operator_counts_as_the_frameworks_convolution(shape, size
 def test_the_gradient_of_the_kernel_costs_what_the_values_at_stride_1_cost(
     shape, size, stride, padding
 ):
-    x, kernel = torch.randn(shape), torch.randn(shape[1], 1, *size)
+    x, kernel, axes = torch.randn(shape), torch.randn(shape[1], 1, *size), len(size)
     values, gradient = counted(
-        lambda _: F.conv2d(x, kernel, padding=padding, groups=shape[1]),
-        lambda grad: torch.ops.mmdcls.depthwise_conv2d_kernel_gradient(
-            grad, x, list(size), [padding] * 2
-        ),
+        lambda _: FRAMEWORK[axes](x, kernel, padding=padding, groups=shape[1]),
+        lambda grad: KERNEL_GRADIENT[x.dim()](grad, x, list(size), [padding] * axes),
     )
     assert gradient == values
 

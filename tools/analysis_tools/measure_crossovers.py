@@ -7,18 +7,23 @@ Prints the times and the tables of mmdcls/dcls/conv/crossovers.py for this machi
 
 import argparse
 from functools import partial
+from itertools import product
 from statistics import median
 
 import torch
 from tqdm import tqdm
 
 from mmdcls.analysis.timing import in_turns
-from mmdcls.dcls.conv.ways import WAYS
+from mmdcls.dcls.conv.framework import plain
+from mmdcls.dcls.conv.layout import laid_out
+from mmdcls.dcls.conv.ways import VOLUME_WAYS, WAYS
 
 MAPS = (8, 16, 32, 64, 128, 256)
 KERNELS = (3, 5, 7, 9, 11, 13, 17, 23, 31, 41, 51, 63)
 # As many values in every map, up to the channels of the last stage of a ConvNeXt-T.
 VALUES, MOST_CHANNELS = 96 * 128 * 128, 768
+# Of volumes: side, taps along the first axis, side of the kernel's planes.
+VOLUMES, TAPS, PLANES = (8, 16, 32), (1, 3, 5), (1, 2, 3, 5, 9)
 # A way is not run again for larger kernels once it is this many times slower than the fastest.
 HOPELESS = 8
 
@@ -35,6 +40,13 @@ def main() -> None:
             for side in tqdm(MAPS, desc=computation, unit="map")
         }
         report(computation, times)
+    for computation in VOLUME_WAYS:
+        sizes = tqdm(list(product(VOLUMES, TAPS, PLANES)), desc=computation, unit="size")
+        times = {
+            size: measure_volume(computation, *size, getattr(torch, parsed.dtype), parsed.repeats)
+            for size in sizes
+        }
+        report_volumes(computation, times)
 
 
 def measure(
@@ -63,6 +75,39 @@ def measure(
             name for name, t in times[kernel_size].items() if t > HOPELESS * best and name != "fft"
         }
     return times
+
+
+def measure_volume(
+    computation: str, side: int, taps: int, plane: int, dtype: torch.dtype, repeats: int
+) -> dict[str, float]:
+    """Median milliseconds by way."""
+    channels, kernel_size = min(VALUES // side**3, MOST_CHANNELS), [taps, plane, plane]
+    padding = [size // 2 for size in kernel_size]
+    x = laid_out(torch.randn(1, channels, side, side, side).to(dtype))
+    kernel = torch.randn(channels, 1, *kernel_size).to(dtype)
+    grad = torch.randn_like(plain(x, kernel, None, 1, padding, channels))
+    arguments = {
+        "values": (x, kernel, None, [1, 1, 1], padding),
+        "kernel_gradient": (laid_out(grad), x, kernel_size, padding),
+    }[computation]
+    runs = {name: partial(way.run, *arguments) for name, way in VOLUME_WAYS[computation].items()}
+    seconds = in_turns(runs, repeats)
+    return {name: 1e3 * median(values) for name, values in seconds.items()}
+
+
+def report_volumes(computation: str, times: dict[tuple[int, int, int], dict[str, float]]) -> None:
+    print(f"\n{computation} of volumes, ms")
+    for (side, taps, plane), ways in times.items():
+        row = "".join(f"  {name} {ways[name]:8.2f}" for name in ways)
+        print(f"volume {side:2d}, kernel {taps}x{plane}x{plane}:{row}")
+    by_plane = {
+        plane: {
+            name: sum(ways[name] for size, ways in times.items() if size[2] == plane)
+            for name in VOLUME_WAYS[computation]
+        }
+        for plane in PLANES
+    }
+    print(f"TAPS_FROM = {smallest_kernel(by_plane, 'taps')}".replace("None", "NEVER"))
 
 
 def report(computation: str, times: dict[int, dict[int, dict[str, float]]]) -> None:

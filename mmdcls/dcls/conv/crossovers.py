@@ -5,9 +5,11 @@ hardware, `python tools/analysis_tools/benchmark.py --device cuda` those of GPUs
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 # Side of the largest map that the entry is for -> side of the smallest kernel for which the FFT is
 # the fastest; the last entry serves larger maps as well. Two cores with AVX-512, torch 2.13.
@@ -18,6 +20,8 @@ FFT_FROM = {
 }
 # Side of the largest kernel whose gradient the framework's own way is the fastest for.
 FRAMEWORK_UP_TO = 3
+# Side of a plane of the smallest kernel of three axes that goes tap by tap.
+TAPS_FROM = 2
 
 # Compute capability and dtype of a GPU -> side of the smallest kernel for which the band is the
 # fastest, on maps of all sizes. 9.0: H100, torch 2.11, Triton 3.6, against cuDNN 9.19.
@@ -27,20 +31,42 @@ BAND_FROM = {(9, 0): {torch.float16: 9, torch.bfloat16: 9, torch.float32: 9}}
 class Call(NamedTuple):
     """What the choice of a way rests on."""
 
-    size: tuple[int, int]
-    kernel_size: tuple[int, int]
+    size: tuple[int, ...]
+    kernel_size: tuple[int, ...]
     dtype: torch.dtype
     batch: int = 1
     channels: int = 1
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0)
     device: torch.device = torch.device("cpu")
+
+
+def call_of(
+    x: Tensor,
+    kernel_size: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int] = (1, 1),
+    dtype: torch.dtype | None = None,
+) -> Call:
+    """dtype: that of the computation, where it is not x's."""
+    return Call(
+        tuple(x.shape[2:]),
+        tuple(kernel_size),
+        dtype or x.dtype,
+        x.shape[0],
+        x.shape[1],
+        tuple(stride),
+        tuple(padding),
+        x.device,
+    )
 
 
 def preferred(computation: str, call: Call) -> str:
     """The name of the fastest way; a way may still refuse the call."""
     if call.device.type == "cuda":
         return "band"
+    if len(call.size) == 3:
+        return "taps" if math.prod(call.kernel_size[1:]) >= TAPS_FROM**2 else "framework"
     # Of a map or kernel that is not square, the side of the square with as many cells.
     side, kernel = (math.sqrt(math.prod(size)) for size in (call.size, call.kernel_size))
     table = FFT_FROM[computation]

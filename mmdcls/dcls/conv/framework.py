@@ -51,7 +51,9 @@ def kernel_gradient_of_framework(
     grad: Tensor, x: Tensor, kernel_size: list[int], padding: list[int]
 ) -> Tensor:
     kernel = x.new_empty(x.shape[1], 1, *kernel_size)
-    return framework_gradients(grad, x, kernel, [1, 1], padding, [False, True, False])[1]
+    return framework_gradients(grad, x, kernel, [1] * len(padding), padding, [False, True, False])[
+        1
+    ]
 
 
 def framework_gradients(
@@ -63,6 +65,6 @@ def framework_gradients(
     mask: list[bool],
 ) -> tuple[Tensor | None, ...]:
     """Of x, kernel and bias, those in the mask; batched gradients (`torch.func.vmap`) as well."""
-    channels = x.shape[1]
-    arguments = ([channels], stride, padding, [1, 1], False, [0, 0], channels, mask)
+    channels, axes = x.shape[1], len(padding)
+    arguments = ([channels], stride, padding, [1] * axes, False, [0] * axes, channels, mask)
     return torch.ops.aten.convolution_backward(grad, x, kernel, *arguments)

@@ -1,6 +1,6 @@
 """The ways of a depthwise convolution, and which of them a call takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 from .crossovers import Call, preferred
 from .fourier import fft_why_not, kernel_gradient_by_fft, values_by_fft
 from .framework import kernel_gradient_of_framework, values_directly
+from .layout import laid_out
+from .taps import kernel_gradient_by_taps, values_by_taps
 from .tiles import kernel_gradient_by_tiles
 from .windows import band_cannot, known_why_not
 
@@ -32,6 +34,19 @@ def kernel_gradient_by_band(*arguments: Any) -> Tensor:
     from .band import kernel_gradient
 
     return kernel_gradient(*arguments)
+
+
+# Of volumes, the planes of a kernel take the ways of maps.
+def values_of_planes(*arguments: Any) -> Tensor:
+    return values_by_taps(choose, *arguments)
+
+
+def kernel_gradient_of_planes(*arguments: Any) -> Tensor:
+    return kernel_gradient_by_taps(choose, *arguments)
+
+
+def values_of_volumes(*arguments: Any) -> Tensor:
+    return laid_out(values_directly(*arguments))
 
 
 def never_refuses(call: Call) -> None:
@@ -61,6 +76,16 @@ WAYS = {
         "framework": Way(kernel_gradient_of_framework, never_refuses, never_refuses),
     },
 }
+VOLUME_WAYS = {
+    "values": {
+        "framework": Way(values_of_volumes, never_refuses, never_refuses),
+        "taps": Way(values_of_planes, never_refuses, never_refuses),
+    },
+    "kernel_gradient": {
+        "framework": Way(kernel_gradient_of_framework, never_refuses, never_refuses),
+        "taps": Way(kernel_gradient_of_planes, never_refuses, never_refuses),
+    },
+}
 GPU_WAYS = {
     "values": {
         "direct": Way(values_in_one_dtype, never_refuses, never_refuses),
@@ -73,35 +98,19 @@ GPU_WAYS = {
 }
 
 
-def call_of(
-    x: Tensor,
-    kernel_size: Sequence[int],
-    padding: Sequence[int],
-    stride: Sequence[int] = (1, 1),
-    dtype: torch.dtype | None = None,
-) -> Call:
-    """dtype: that of the computation, where it is not x's."""
-    return Call(
-        tuple(x.shape[2:]),
-        tuple(kernel_size),
-        dtype or x.dtype,
-        x.shape[0],
-        x.shape[1],
-        tuple(stride),
-        tuple(padding),
-        x.device,
-    )
-
-
-def ways_on(device: torch.device) -> dict[str, dict[str, Way]]:
+def ways_on(device: torch.device, axes: int = 2) -> dict[str, dict[str, Way]]:
+    if axes == 3:
+        return VOLUME_WAYS
     return GPU_WAYS if device.type == "cuda" else WAYS
 
 
 def chosen(computation: str, call: Call) -> str:
     """The name of the way that a call takes."""
-    ways, name = ways_on(call.device)[computation], preferred(computation, call)
+    ways = ways_on(call.device, len(call.size))[computation]
+    name = preferred(computation, call)
     return next(iter(ways)) if ways[name].why_not(call) else name
 
 
 def choose(computation: str, call: Call) -> Callable[..., Tensor]:
-    return ways_on(call.device)[computation][chosen(computation, call)].run
+    ways = ways_on(call.device, len(call.size))[computation]
+    return ways[chosen(computation, call)].run

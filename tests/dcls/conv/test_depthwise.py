@@ -278,10 +278,10 @@ def test_the_custom_operators_keep_the_rules_of_torch(dtype, stride, with_bias, 
     bias = torch.randn(3, dtype=dtype).requires_grad_() if with_bias else None
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     arguments = x.requires_grad_(), kernel, bias, stride, list(padding)
-    torch.library.opcheck(operators.depthwise_conv2d, arguments, test_utils=checks)
+    torch.library.opcheck(operators.VALUES[4], arguments, test_utils=checks)
     grad = torch.randn_like(F.conv2d(x, kernel, padding=padding, groups=3)).requires_grad_()
     torch.library.opcheck(
-        operators.depthwise_conv2d_kernel_gradient,
+        operators.KERNEL_GRADIENT[4],
         (grad, x, list(kernel_size), list(padding)),
         test_utils=checks,
     )
