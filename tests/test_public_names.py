@@ -41,6 +41,7 @@ LAYER_NAMES = {
     "Dcls3d",
     "DclsNd",
     "DepthwiseConv2d",
+    "DepthwiseConv3d",
     "ElementPositions",
     "INTERPOLATIONS",
     "Shares",

@@ -1,7 +1,7 @@
 """DCLS layers for plain PyTorch, and the method that trains them; nothing here knows OpenMMLab."""
 
 from .convert import Conversion, convert
-from .depthwise import DepthwiseConv2d
+from .depthwise import DepthwiseConv2d, DepthwiseConv3d
 from .elements import ElementPositions, Shares, position_owners
 from .interpolation import INTERPOLATIONS
 from .kernel import construct_kernel
@@ -26,6 +26,7 @@ __all__ = [
     "Dcls3d",
     "DclsNd",
     "DepthwiseConv2d",
+    "DepthwiseConv3d",
     "ElementPositions",
     "Rule",
     "Shares",

@@ -1,4 +1,4 @@
-"""A plain depthwise convolution that takes the ways of DCLS layers."""
+"""Plain depthwise convolutions that take the ways of DCLS layers."""
 
 from torch import Tensor, nn
 
@@ -16,3 +16,14 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return convolve_as(self, input, weight, bias)
+
+
+class DepthwiseConv3d(nn.Conv3d):
+    """As `DepthwiseConv2d`, for volumes: on CPUs in planes of the kernel, as maps convolve."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return convolve_as(self, input, weight, bias)
+
+
+# By number of axes.
+KEEPING_WAYS = {2: DepthwiseConv2d, 3: DepthwiseConv3d}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .depthwise import DepthwiseConv2d
+from .depthwise import KEEPING_WAYS
 from .fit import Fit, checked_reach, fit_elements
 
 PLAIN = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -98,7 +98,7 @@ def computes_its_convolution(conv: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether a convolution, which may be of a subclass, is the plain one of its weight."""
     if not {"forward", "_conv_forward"}.isdisjoint(vars(conv)):
         return False
-    plain = (kind._conv_forward, DepthwiseConv2d._conv_forward)
+    plain = (kind._conv_forward, *(keeping._conv_forward for keeping in KEEPING_WAYS.values()))
     if type(conv).forward is kind.forward and type(conv)._conv_forward in plain:
         return True
     own = {name for name, _ in (*conv.named_parameters(), *conv.named_buffers())}

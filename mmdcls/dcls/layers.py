@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
 from .cache import ParameterCache, may_cache
 from .conv import convolve_as
-from .depthwise import DepthwiseConv2d
+from .depthwise import KEEPING_WAYS
 from .elements import ElementPositions, Shares
 from .from_dense import in_place_of, start_from_dense
 from .geometry import PADDING_MODES, check_channels, checked_geometry, geometry_of
@@ -177,14 +177,16 @@ class DclsNd(ElementPositions):
         """The plain `nn.ConvNd` that computes the same.
 
         trim: leave out the borders in which all cells are zero, with as much padding.
-        keep_ways: a depthwise `Dcls2d` becomes a `DepthwiseConv2d`.
+        keep_ways: a depthwise `Dcls2d` becomes a `DepthwiseConv2d`, a `Dcls3d` a
+            `DepthwiseConv3d`.
         """
         kernel, (stride, padding, dilation) = self.kernel(shares), geometry_of(self)
         if trim:
             kernel, padding = trimmed(kernel, padding, dilation)
         plain = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1]
-        is_depthwise = self.groups == self.in_channels == self.out_channels
-        conv = (DepthwiseConv2d if keep_ways and is_depthwise and self.axes == 2 else plain)(
+        if keep_ways and self.groups == self.in_channels == self.out_channels:
+            plain = KEEPING_WAYS.get(self.axes, plain)
+        conv = plain(
             self.in_channels,
             self.out_channels,
             kernel.shape[2:],

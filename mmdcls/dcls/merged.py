@@ -13,9 +13,10 @@ def merged(model: nn.Module, trim: bool = True, keep_ways: bool = False) -> nn.M
     """A copy of the model in which every DCLS layer is a plain convolution.
 
     trim: without the borders of kernels that no element reaches.
-    keep_ways: depthwise layers of two axes become `DepthwiseConv2d`s, which convolve by the way
-        that is the fastest, as the layers did; otherwise `nn.Conv2d`s, which need no mmdcls. Names
-        and weights are the same.
+    keep_ways: depthwise layers of two and three axes become `DepthwiseConv2d`s and
+        `DepthwiseConv3d`s, which convolve by the way that is the fastest, as the layers did;
+        otherwise `nn.Conv2d`s and `nn.Conv3d`s, which need no mmdcls. Names and weights are the
+        same.
 
     A layer without positions, its own or borrowed, takes those of the nearest module above that has
     some. One that stands in several places of the model stays one. Other layers that make their

@@ -10,37 +10,43 @@ from torch import nn
 from helpers.cases import (
     CONVS,
     GEOMETRIES,
+    LAYERS,
     assert_same_values_and_gradients,
     draw_input,
     draw_layer,
     geometry,
 )
 from helpers.ways import recorded
-from mmdcls.dcls import Dcls2d, DclsNd, DepthwiseConv2d, merged
+from mmdcls.dcls import DclsNd, DepthwiseConv2d, DepthwiseConv3d, merged
 
 CHANNELS = 4
 
 
-def layer_of(**options) -> DclsNd:
-    return draw_layer(2, **{**dict(kernel_size=5, padding=2, groups=CHANNELS), **options})
+KEPT = {2: DepthwiseConv2d, 3: DepthwiseConv3d}
+each_axes = pytest.mark.parametrize("axes", KEPT)
 
 
-def kept(**options) -> DepthwiseConv2d:
-    return layer_of(**options).to_conv(keep_ways=True)
+def layer_of(axes: int = 2, **options) -> DclsNd:
+    return draw_layer(axes, **{**dict(kernel_size=5, padding=2, groups=CHANNELS), **options})
+
+
+def kept(axes: int = 2, **options) -> DepthwiseConv2d | DepthwiseConv3d:
+    return layer_of(axes, **options).to_conv(keep_ways=True)
 
 
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
 @pytest.mark.parametrize("trim", [False, True])
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_it_is_the_plain_convolution_in_values_gradients_and_state(name, trim, padding_mode):
-    layer = layer_of(**geometry(name, 2), padding_mode=padding_mode)
+@each_axes
+def test_it_is_the_plain_convolution_in_values_gradients_and_state(axes, name, trim, padding_mode):
+    layer = layer_of(axes, **geometry(name, axes), padding_mode=padding_mode)
     layer.positions.data.uniform_(-0.5, 0.5)
     plain, ours = layer.to_conv(trim=trim), layer.to_conv(trim=trim, keep_ways=True)
-    assert type(ours) is DepthwiseConv2d and ours.extra_repr() == plain.extra_repr()
+    assert type(ours) is KEPT[axes] and ours.extra_repr() == plain.extra_repr()
     torch.testing.assert_close(ours.state_dict(), plain.state_dict(), rtol=0, atol=0)
     ours.load_state_dict(plain.state_dict())
     ours.weight, ours.bias = plain.weight, plain.bias
-    x = draw_input()
+    x = draw_input(axes)
     sources = dict(x=x, weight=plain.weight, bias=plain.bias)
     assert_same_values_and_gradients(ours(x), plain(x), sources)
 
@@ -59,11 +65,12 @@ def test_it_takes_the_way_that_the_layer_takes(wanted, kernel_size, monkeypatch)
     assert not taken
 
 
-def test_what_is_not_depthwise_of_two_axes_is_plain():
+def test_what_is_not_depthwise_of_two_or_three_axes_is_plain():
     for axes in CONVS:
         for groups in (1, 2, CHANNELS):
             conv = draw_layer(axes, groups=groups).to_conv(keep_ways=True)
-            assert (type(conv) is CONVS[axes]) == ((axes, groups) != (2, CHANNELS))
+            kind = KEPT.get(axes, CONVS[axes]) if groups == CHANNELS else CONVS[axes]
+            assert type(conv) is kind
     wider = draw_layer(2, out_channels=2 * CHANNELS, groups=CHANNELS)
     assert type(wider.to_conv(keep_ways=True)) is nn.Conv2d
 
@@ -92,17 +99,26 @@ def test_a_single_map_and_autocast_are_as_to_the_plain_convolution():
         torch.testing.assert_close(ours(x), plain(x), rtol=2e-2, atol=2e-2)
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_values_come_in_the_memory_format_of_the_map(memory_format):
-    x = draw_input(least=9).detach().contiguous(memory_format=memory_format)
-    assert kept()(x).is_contiguous(memory_format=memory_format)
+@pytest.mark.parametrize(
+    "axes, memory_format",
+    [
+        (2, torch.contiguous_format),
+        (2, torch.channels_last),
+        (3, torch.contiguous_format),
+        (3, torch.channels_last_3d),
+    ],
+)
+def test_values_come_in_the_memory_format_of_the_map(axes, memory_format):
+    x = draw_input(axes, least=9).detach().contiguous(memory_format=memory_format)
+    assert kept(axes)(x).is_contiguous(memory_format=memory_format)
 
 
 @pytest.mark.parametrize("make", [copy.deepcopy, lambda conv: pickle.loads(pickle.dumps(conv))])
-def test_copies_compute_the_same(make):
-    conv, x = kept(), draw_input()
+@each_axes
+def test_copies_compute_the_same(axes, make):
+    conv, x = kept(axes), draw_input(axes)
     twin = make(conv)
-    assert type(twin) is DepthwiseConv2d
+    assert type(twin) is KEPT[axes]
     torch.testing.assert_close(twin(x), conv(x))
 
 
@@ -117,9 +133,10 @@ def test_attributes_that_are_set_are_followed():
         torch.testing.assert_close(conv(x), plain(x))
 
 
-def test_it_may_become_a_layer_again():
-    conv, x = kept(), draw_input()
-    layer = Dcls2d.from_conv(conv, kernel_size=7, kernel_count=25)
+@each_axes
+def test_it_may_become_a_layer_again(axes):
+    conv, x = kept(axes), draw_input(axes)
+    layer = LAYERS[axes].from_conv(conv, kernel_size=7, kernel_count=5**axes)
     torch.testing.assert_close(layer(x), conv(x))
 
 
@@ -141,8 +158,9 @@ def test_it_exports_as_a_plain_convolution_for_any_batch_and_size():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_it_compiles_and_traces():
-    conv, x = kept().eval(), draw_input().detach()
+@each_axes
+def test_it_compiles_and_traces(axes):
+    conv, x = kept(axes).eval(), draw_input(axes).detach()
     torch.compiler.reset()
     compiled = torch.compile(conv, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x), conv(x))
