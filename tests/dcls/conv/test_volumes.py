@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
 from helpers.cases import (
@@ -240,6 +241,14 @@ def test_what_the_operators_cannot_serve_is_refused_with_a_reason(case):
         torch.empty(x), torch.empty(kernel), groups, dilation=(dilation,) * 3
     )
     assert words in reason
+
+
+def test_of_volumes_the_operators_are_for_the_cpu():
+    with FakeTensorMode():
+        x, kernel = (
+            torch.empty(size, device="cuda") for size in ((2, 4, 5, 9, 9), (4, 1, 3, 3, 3))
+        )
+        assert "on CPUs only, and the input is on cuda" in depthwise_why_not(x, kernel, 4)
 
 
 @pytest.mark.parametrize("computation", VOLUME_WAYS)
