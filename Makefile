@@ -8,7 +8,7 @@ VENV := $(if $(filter openmmlab,$(STACK)),.venv,.venv-$(STACK))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 # Networks of others, which tests convert; see tests/helpers/networks.py.
-NETWORKS := timm torchvision segmentation-models-pytorch huggingface-hub httpx2 httpcore2 h11 anyio \
+NETWORKS := timm torchvision segmentation-models-pytorch monai huggingface-hub httpx2 httpcore2 h11 anyio \
 	idna truststore $(if $(filter openmmlab,$(STACK)),mmpretrain modelindex model-index \
 	mat4py importlib-metadata lazy-importer zipp einops ordered-set Markdown click)
 

@@ -1,0 +1,105 @@
+"""Tables of what the records say, and nothing else."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmdcls.errors import InputError
+from mmdcls.study.records import Record, read_records
+from mmdcls.study.statistics import paired_difference, t_interval
+from mmdcls.study.text import difference_text, interval_text, markdown
+
+RESULTS = Path(__file__).resolve().parent / "results"
+README = RESULTS.parent / "README.md"
+BEGIN, END = "<!-- results: written by reproduce.py -->", "<!-- end of results -->"
+# Of each data set its figure of merit, and what tables call it.
+MERIT = dict(
+    cells=("IoU_nucleus", "nucleus IoU"),
+    bleached=("IoU_nucleus", "nucleus IoU"),
+    brain=("mIoU", "mean IoU"),
+    nuclei=("IoU_nucleus", "nucleus IoU"),
+)
+REFERENCES = dict(frames_7="to frames_7", dense_3="to dense_3")
+
+
+def write_report(folder: Path) -> list[Path]:
+    """Of the project's own results into its README, of others into one beside them."""
+    text = summary_of(list(read_records(folder).values()))
+    if folder == RESULTS:
+        page, path = inserted(README.read_text(), text), README
+    else:
+        page, path = f"# Results\n\n{text}\n", folder / "README.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page)
+    return [path]
+
+
+def inserted(page: str, text: str) -> str:
+    before, found, rest = page.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise InputError(f"{README} has lost the lines {BEGIN} and {END}; put them back.")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def summary_of(records: list[Record]) -> str:
+    parts = []
+    for table in MERIT:
+        own = [record for record in records if record["table"] == table]
+        if own:
+            parts += [f"### {table.capitalize()}", compared(table, own)]
+    tried = [record for record in records if record["table"] == "choose"]
+    if tried:
+        parts += ["### What was chosen, on the validation part of the cells", choice(tried)]
+    return "\n\n".join(parts) or "Nothing is trained."
+
+
+def by_arm(records: Iterable[Record]) -> dict[str, dict[int, Record]]:
+    """By arm and seed, the arms in the order of their multiply-adds."""
+    found: dict[str, dict[int, Record]] = {}
+    for record in sorted(records, key=lambda record: (record["multiply_adds"], record["arm"])):
+        found.setdefault(record["arm"], {})[record["seed"]] = record
+    return found
+
+
+def compared(table: str, records: list[Record]) -> str:
+    metric, called = MERIT[table]
+    arms = by_arm(records)
+
+    def figures(arm: str, part: str, name: str) -> dict[int, float]:
+        return {seed: record[part][name] for seed, record in arms.get(arm, {}).items()}
+
+    rows = []
+    for arm, by_seed in arms.items():
+        first = by_seed[min(by_seed)]
+        step = t_interval([record["seconds_per_step"] for record in by_seed.values()])
+        test = figures(arm, "test", metric)
+        rows.append(
+            [
+                arm,
+                f"{first['parameters']:,}",
+                f"{first['multiply_adds'] / 1e6:.0f}",
+                f"{step.mean:.2f}",
+                str(len(by_seed)),
+                interval_text(t_interval([*figures(arm, "validation", metric).values()])),
+                interval_text(t_interval([*test.values()])),
+                *(
+                    difference_text(paired_difference(test, figures(reference, "test", metric)))
+                    if reference != arm
+                    else ""
+                    for reference in REFERENCES
+                ),
+                interval_text(t_interval([*figures(arm, "test", "mIoU").values()])),
+            ]
+        )
+    header = ["kernel", "parameters", "million multiply-adds", "s a step", "seeds"]
+    header += [f"{called}, validation", f"{called}, test", *REFERENCES.values(), "mIoU, test"]
+    return markdown(header, rows)
+
+
+def choice(records: list[Record]) -> str:
+    metric, called = MERIT["cells"]
+    rows = [
+        [record["arm"], interval_text(t_interval([record["validation"][metric]]))]
+        for record in sorted(records, key=lambda record: record["arm"])
+    ]
+    return markdown(["kernel, rate, spread", f"{called}, validation"], rows)
