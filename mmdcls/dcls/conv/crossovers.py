@@ -20,7 +20,7 @@ FFT_FROM = {
 }
 # Side of the largest kernel whose gradient the framework's own way is the fastest for.
 FRAMEWORK_UP_TO = 3
-# Side of a plane of the smallest kernel of three axes that goes tap by tap.
+# Side of a plane of the smallest kernel of three axes that goes tap by tap, whatever the volume.
 TAPS_FROM = 2
 
 # Compute capability and dtype of a GPU -> side of the smallest kernel for which the band is the
