@@ -11,8 +11,8 @@ from mmseg.structures import SegDataSample
 
 from helpers import synthetic
 from helpers.catalogue import CONFIGS, LEAVES, leaf_of, load
+from mmdcls.commands import test
 from mmdcls.data.augmentation import views_apart
-from tools import test
 
 RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
