@@ -15,6 +15,7 @@ from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
 
 from .counting import Cost, costs_of, parameters
+from .transformers import BEFORE, is_detr, queries_of, run_detr, run_mask_head
 
 # Height and width for which tables of models are counted, by default_scope.
 SIZES = dict(mmseg=(512, 2048), mmdet=(800, 1280), mmpretrain=(224, 224))
@@ -44,9 +45,10 @@ def size_of(cfg: Config) -> tuple[int, int]:
 def count(cfg: Config, size: tuple[int, int]) -> dict[str, Part]:
     """For one image of this height and width, DCLS merged to plain convolutions of full size.
 
-    Nothing is computed: the network runs on torch's meta device. Detectors of two stages take as
-    many proposals, and masks, as `model.test_cfg` lets through. Parts that do not run at inference,
-    such as auxiliary heads, are those whose `cost.has_run` is False.
+    Nothing is computed, for the network runs on torch's meta device; but transformers with queries
+    are. Detectors of two stages take as many proposals, and masks, as `model.test_cfg` lets
+    through. Parts that do not run at inference, such as auxiliary heads, are those whose
+    `cost.has_run` is False.
 
     Raises InputError for models that cannot be built, or run so.
     """
@@ -83,18 +85,27 @@ def run_on_meta(plain: nn.Module, size: tuple[int, int]) -> None:
 def built(cfg: Config) -> nn.Module:
     """Raises InputError for a type that nothing installed knows."""
     try:
-        return MODELS.build(cfg.model)
+        # mmdet's DINO writes into its config, and builds from what it wrote no more.
+        return MODELS.build(copy.deepcopy(cfg.model))
     except KeyError as error:
         raise InputError(f"The model of the config cannot be built: {one_line(error)}.") from error
 
 
 def parts_of(model: nn.Module) -> dict[str, nn.Module]:
-    """The children of a model that have parameters; in place of a roi_head, its own."""
+    """The children of a model that have parameters; in place of a roi_head, its own.
+
+    Of a detector with queries, all of the transformer is one part.
+    """
     return {name: part for name, part in named_parts(model) if any(True for _ in part.parameters())}
 
 
 def named_parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    with_queries = is_detr(model)
+    if with_queries:
+        yield "transformer", queries_of(model)
     for name, part in model.named_children():
+        if with_queries and name not in BEFORE:
+            continue
         if name == "roi_head":
             yield from ((f"{name}.{inner}", child) for inner, child in part.named_children())
         else:
@@ -115,6 +126,10 @@ def run(model: nn.Module, image: Tensor) -> None:
         run_segmentor(model, image)
     elif hasattr(model, "roi_head"):
         run_two_stages(model, image)
+    elif is_detr(model):
+        run_detr(model, image)
+    elif hasattr(model, "panoptic_head"):
+        run_mask_head(model.panoptic_head, model.extract_feat(image), image)
     elif hasattr(model, "bbox_head"):
         model.bbox_head(model.extract_feat(image))
     else:
@@ -123,6 +138,9 @@ def run(model: nn.Module, image: Tensor) -> None:
 
 def run_segmentor(model: nn.Module, image: Tensor) -> None:
     maps, heads = model.extract_feat(image), model.decode_head
+    if hasattr(heads, "transformer_decoder"):
+        run_mask_head(heads, maps, image)
+        return
     if not isinstance(heads, nn.ModuleList):
         heads(maps)
         return

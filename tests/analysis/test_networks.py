@@ -9,8 +9,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from helpers import synthetic
 from helpers.catalogue import CONFIGS, leaf_of, load
-from mmdcls.analysis.networks import Part, count, dense, size_of
+from mmdcls.analysis.counting import parameters
+from mmdcls.analysis.networks import Part, built, count, dense, size_of
 from mmdcls.commands import flops
 from mmdcls.errors import InputError
 
@@ -129,6 +131,25 @@ def test_stock_models_count_as_well_and_less_with_their_plain_convolutions(name)
     assert parts["backbone"].cost.multiply_adds > plain["backbone"].cost.multiply_adds
     others = set(parts) - {"backbone"}
     assert {name: parts[name] for name in others} == {name: plain[name] for name in others}
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "whole"),
+    [
+        ("mask2former", "_ade20k", "decode_head"),
+        ("mask2former", "_coco", "panoptic_head"),
+        ("dino", "_coco", "transformer"),
+    ],
+)
+def test_what_has_queries_counts_whole_and_more_with_more_queries(method, part, whole):
+    cfg = load(leaf_of(method, part))
+    cfg.merge_from_dict(synthetic.thin_model(cfg))
+    few = count(cfg, (64, 96))
+    assert sum(part.parameters for part in few.values()) == parameters(built(cfg))
+    assert all(part.cost.has_run and part.cost.multiply_adds for part in few.values())
+    head = cfg.model.get("decode_head", cfg.model.get("panoptic_head", cfg.model))
+    head.num_queries *= 2
+    assert count(cfg, (64, 96))[whole].cost.multiply_adds > few[whole].cost.multiply_adds
 
 
 def test_a_network_without_dcls_has_no_other():
