@@ -62,7 +62,7 @@ def check_number(path: str, count: int, model: nn.Module) -> Iterator[Finding]:
     # Where classes are texts, there may be any number of them.
     if hasattr(model, "language_model") or hasattr(model, "text_encoder"):
         return
-    for name, head in heads_of(model, "decode_head", "bbox_head", "mask_head"):
+    for name, head in heads_of(model, "decode_head", "bbox_head", "mask_head", "panoptic_head"):
         if count not in classes_told_apart(head):
             yield Finding(
                 f"{path} has {count} classes, and model.{name}.num_classes={head.num_classes}: "
@@ -100,8 +100,11 @@ def check_padding(run: Run) -> Iterator[Finding]:
 def check_class_weights(run: Run) -> Iterator[Finding]:
     if "train" not in run.splits:
         return
-    for name, head in heads_of(run.model, "decode_head", "auxiliary_head", "bbox_head"):
-        count, is_detector = head.num_classes, "bbox_head" in name
+    for name, head in heads_of(
+        run.model, "decode_head", "auxiliary_head", "bbox_head", "panoptic_head"
+    ):
+        # A query may find nothing, as a region may.
+        count, is_detector = head.num_classes, "bbox_head" in name or hasattr(head, "num_queries")
         is_binary = getattr(head, "out_channels", None) == 1
         if not is_detector and (is_binary or not has_usual_loss(head)):
             continue

@@ -19,7 +19,7 @@ def check_labels(model: nn.Module, data_batch: dict) -> None:
             for head in heads_of(model, "decode_head", "auxiliary_head"):
                 check_label_map(*head, sample.gt_sem_seg.data, sample.metainfo)
         if "labels" in sample.get("gt_instances", ()):
-            for head in heads_of(model, "bbox_head", "mask_head"):
+            for head in heads_of(model, "bbox_head", "mask_head", "panoptic_head"):
                 check_objects(*head, sample.gt_instances.labels, sample.metainfo)
 
 

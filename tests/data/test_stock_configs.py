@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from mmengine.registry import MODELS
 
+from helpers.catalogue import CONFIGS as CONFIGS_OF_OURS
 from mmdcls.config import read_config
 from mmdcls.data.checks import CHECKS
+from mmdcls.data.classes import check_class_weights, check_classes
 from mmdcls.data.findings import Run
 
 CONFIGS = {
@@ -17,6 +19,11 @@ CONFIGS = {
         "lvis/mask-rcnn_r50_fpn_sample1e-3_ms-1x_lvis-v1.py",
         "panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py",
         "soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py",
+        "mask2former/mask2former_r50_8xb2-lsj-50e_coco.py",
+        "mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py",
+        "maskformer/maskformer_r50_ms-16xb1-75e_coco.py",
+        "dino/dino-4scale_r50_8xb2-12e_coco.py",
+        "detr/detr_r50_8xb2-150e_coco.py",
         "yolox/yolox_tiny_8xb8-300e_coco.py",
         "openimages/retinanet_r50_fpn_32xb2-1x_openimages.py",
         "pascal_voc/retinanet_r50_fpn_1x_voc0712.py",
@@ -43,3 +50,20 @@ def test_no_config_that_others_ship_is_refused(package: str, config: str):
     run = Run(cfg, MODELS.build(cfg.model), ("train", "val", "test"))
     wrong = [f for check in CHECKS for f in check(run) if f.is_wrong]
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "words"),
+    [
+        ("mask2former/*_ade20k-*.py", dict(num_classes=3), "class_weight has 151 numbers"),
+        ("mask2former/*_coco.py", dict(num_things_classes=3), "class_weight has 81 numbers"),
+        ("mask2former/*_coco.py", dict(num_things_classes=3), "panoptic_head.num_classes=3"),
+    ],
+)
+def test_classes_of_a_head_with_queries_are_looked_at(config: str, options: dict, words: str):
+    (leaf,) = CONFIGS_OF_OURS.glob(config)
+    cfg = read_config(str(leaf))
+    cfg.model.get("decode_head", cfg.model.get("panoptic_head")).update(options)
+    run = Run(cfg, MODELS.build(cfg.model), ("train", "val"))
+    found = [*check_classes(run), *check_class_weights(run)]
+    assert any(words in finding.sentence for finding in found if finding.is_wrong)
