@@ -82,6 +82,7 @@ def in_two_iterations(leaf: Path, folder: Path) -> Config:
         **synthetic.write_data(cfg, folder / "data"),
         **synthetic.in_process(),
         **synthetic.quarter_size(cfg),
+        **synthetic.small_scales(cfg),
         "param_scheduler": [],
         "train_cfg": dict(iterations, _delete_=True),
         "default_hooks.checkpoint": dict(by_epoch=False, interval=2, save_optimizer=False),
@@ -89,9 +90,6 @@ def in_two_iterations(leaf: Path, folder: Path) -> Config:
         "visualizer.name": f"{leaf.stem}_{folder.name}",
         "experiment_name": f"{leaf.stem}_{folder.name}",
     }
-    for key, _ in synthetic.leaves("train_dataloader", cfg.train_dataloader):
-        if key.endswith(".scales"):
-            options[key] = [(120, 160)]
     if cfg.default_scope == "mmdet":
         # mmcv's nms and roi_align know no bfloat16 on CPUs.
         options["optim_wrapper.type"] = "OptimWrapper"

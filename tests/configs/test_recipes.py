@@ -1,5 +1,9 @@
 """The recipes are the published ones: learning rates, schedules, batches, crops."""
 
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from helpers import synthetic
-from helpers.catalogue import LEAVES, METHODS, build_without_memory, leaf_of, load
+from helpers.catalogue import CONFIGS, LEAVES, METHODS, build_without_memory, leaf_of, load
 
 
 @pytest.mark.parametrize(
@@ -191,10 +195,11 @@ def test_mixed_precision_is_in_the_name_where_it_is_in_the_config(leaf):
 def test_the_gpus_make_the_published_batch_and_crops_fill_it(leaf, tmp_path):
     set_random_seed(0)
     cfg = load(leaf)
-    # Of a classifier, the name says how many.
-    gpus, published = (32, 4096) if cfg.default_scope == "mmpretrain" else (8, 16)
-    assert gpus * cfg.train_dataloader.batch_size == published
-    assert cfg.auto_scale_lr.base_batch_size == published
+    # Where the name does not say how many GPUs with how many images, they are 8 with 2.
+    said = re.search(r"_(\d+)xb(\d+)", leaf.stem)
+    gpus, images = map(int, said.groups() if said else (8, 2))
+    assert cfg.train_dataloader.batch_size == images
+    assert cfg.auto_scale_lr.base_batch_size == gpus * images
     cfg.merge_from_dict({**synthetic.write_data(cfg, tmp_path), **synthetic.in_process()})
     batch = next(iter(Runner.build_dataloader(cfg.train_dataloader)))
     inputs = MODELS.build(cfg.model.data_preprocessor)(batch, training=True)["inputs"]
@@ -202,6 +207,74 @@ def test_the_gpus_make_the_published_batch_and_crops_fill_it(leaf, tmp_path):
         assert tuple(inputs.shape[2:]) == (512, 512)
         assert cfg.model.test_cfg.get("crop_size", (512, 512)) == (512, 512)
     elif cfg.default_scope == "mmdet":
-        assert all(side % 32 == 0 for side in inputs.shape[2:])
+        divisor = cfg.model.data_preprocessor.get("pad_size_divisor", 32)
+        assert all(side % divisor == 0 for side in inputs.shape[2:])
     else:
         assert tuple(inputs.shape[2:]) == (224, 224)
+
+
+# Ours, and the config of mmseg or mmdet whose recipe it takes over.
+TAKEN_OVER = {
+    "mask2former/*_ade20k-*.py": "mmseg/mask2former/mask2former_swin-t_8xb2-160k_ade20k-512x512.py",
+    "mask2former/*_coco.py": (
+        "mmdet/mask2former/mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco.py"
+    ),
+    "dino/*.py": "mmdet/dino/dino-4scale_r50_8xb2-12e_coco.py",
+    "rtmdet/*.py": "mmdet/rtmdet/rtmdet_s_8xb32-300e_coco.py",
+}
+# What numbers of a training follow from; backbones and their names are ours.
+OF_A_RECIPE = re.compile(
+    r"model\.(?!backbone|neck\.in_channels|(decode|panoptic)_head\.in_channels).*"
+    r"(loss_weight|num_queries|num_layers|class_weight|channels|num_points|ratio|weight|topk)$"
+    r"|train_dataloader\.(dataset\.pipeline\..*(type|scale|scales|size|ratio_range|prob)|batch_size)$"
+    r"|optim_wrapper\.(type|optimizer\.(type|lr|weight_decay)|clip_grad\.max_norm)$"
+    r"|optim_wrapper\.paramwise_cfg\.custom_keys\.(backbone\.lr_mult|\w+_\w+\.decay_mult)$"
+    r"|train_cfg\.(max_epochs|max_iters|val_interval)$"
+)
+# Of Swin alone.
+OF_SWIN = ("absolute_pos_embed", "relative_position_bias_table")
+
+
+@pytest.mark.parametrize("ours", TAKEN_OVER)
+def test_a_recipe_that_is_taken_over_has_its_numbers(ours):
+    (leaf,) = CONFIGS.glob(ours)
+    package, _, name = TAKEN_OVER[ours].partition("/")
+    theirs = Path(find_spec(package).origin).parent / ".mim/configs" / name
+    assert settings(leaf) == settings(theirs)
+
+
+def settings(path: Path) -> dict:
+    cfg = Config.fromfile(path)
+    found = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in synthetic.leaves("", cfg.to_dict())
+        if OF_A_RECIPE.fullmatch(key) and not any(part in key for part in OF_SWIN)
+    }
+    schedulers = cfg.param_scheduler
+    schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+    found["schedule"] = [
+        {key: value for key, value in options.items() if key not in ("begin", "_scope_")}
+        for options in schedulers
+    ]
+    return found
+
+
+def test_a_head_with_queries_learns_at_the_rates_of_its_recipe_and_layers_can_decay_beside_it():
+    cfg = load(leaf_of("mask2former", "_coco"))
+    model = build_without_memory(cfg)
+    options = cfg.optim_wrapper.paramwise_cfg
+    for decay, top in ((1.0, 7), (0.8, 7)):
+        options.update(decay_rate=decay, num_layers=None if decay == 1 else 6)
+        groups = build_optim_wrapper(model, cfg.optim_wrapper).param_groups
+        of = {id(p): group for group in groups for p in group["params"]}
+        head, backbone = model.panoptic_head, model.backbone
+        for embedding in (head.query_embed, head.query_feat, head.level_embed):
+            group = of[id(embedding.weight)]
+            assert (group["lr"], group["weight_decay"]) == (1e-4, 0.0)
+        assert of[id(head.cls_embed.weight)]["weight_decay"] == 0.05
+        stem = of[id(backbone.downsample_layers[0][0].weight)]
+        assert stem["lr"] == pytest.approx(1e-5 * decay**top)
+        assert stem["weight_decay"] == 0.05
+        positions = [of[id(stage.positions)] for stage in backbone.stages]
+        assert {group["weight_decay"] for group in positions} == {0.0}
+        assert positions[0]["lr"] == pytest.approx(1e-5 * decay ** (top - 1))

@@ -29,7 +29,7 @@ STARTS = {
         for arch in ("tiny", "base")
     },
 }
-DENSE_TASKS = ("upernet", "cascade_mask_rcnn", "mask_rcnn")
+DENSE_TASKS = ("upernet", "cascade_mask_rcnn", "mask_rcnn", "mask2former", "dino")
 OF_CONVNEXT = [
     leaf for leaf in LEAVES if leaf.parent.name in DENSE_TASKS and "dcls-convnext-" in leaf.stem
 ]

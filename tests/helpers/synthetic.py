@@ -27,6 +27,8 @@ ITERATIONS = 2
 BOXES = ((6, 8, 50, 60), (64, 20, 40, 45))
 # The heads of segmentors, whose own width is called "channels", can be thinner than backbones.
 THINNING, HEAD_THINNING = 4, 16
+# Of transformers: the most layers, queries and points of a mask.
+FEW = dict(num_layers=2, num_queries=20, num_dn_queries=10, num_points=64, max_per_image=20)
 
 
 class Thin(NamedTuple):
@@ -50,6 +52,7 @@ THIN = {
         dict(embed_dims=[8, 16, 40, 64], depths=[1, 1, 2, 1], drop_path_rate=0.0),
         {64: 16, 160: 40, 256: 64},
     ),
+    "CSPNeXt": Thin(dict(widen_factor=0.125), {128: 32, 256: 64, 512: 128}),
     "MobileNetV2": Thin(dict(widen_factor=0.25), {24: 8, 32: 8, 96: 24, 320: 80}),
     "convnext_tiny": smaller_of_timm("convnext_atto", CONVNEXT, ATTO),
     "inception_next_tiny": smaller_of_timm("inception_next_atto", CONVNEXT, ATTO),
@@ -182,8 +185,10 @@ def thin_model(cfg: Config) -> dict:
     if not is_converted and not isinstance(arch, str):
         return options
     thin = thin_network(backbone) if is_converted else Thin({}, {})
+    # The width of its queries is written in mmdet's code.
+    kept = (".out_channels", "embed_dims", "num_feats") if cfg.model.type == "DINO" else ()
     for key, value in leaves("model", cfg.model):
-        if key.startswith("model.backbone."):
+        if key.startswith("model.backbone.") or key.endswith(kept):
             continue
         if key.endswith("channels"):
             divisor = HEAD_THINNING if key.endswith(".channels") else THINNING
@@ -191,8 +196,10 @@ def thin_model(cfg: Config) -> dict:
             channels = thin.channels if key.endswith("in_channels") else {}
             few = [channels.get(width, width // divisor) for width in many]
             options[key] = few if many is value else few[0]
-        elif key.endswith("num_groups"):
+        elif key.endswith(("num_groups", "embed_dims", "num_feats")) and value is not None:
             options[key] = value // THINNING
+        elif (name := key.rpartition(".")[2]) in FEW:
+            options[key] = min(value, FEW[name])
     if is_converted:
         return options | {f"model.backbone.{name}": value for name, value in thin.options.items()}
     return {
@@ -239,8 +246,14 @@ def quarter_size(cfg: Config) -> dict:
     return {
         key: value // 4 if isinstance(value, int) else tuple(side // 4 for side in value)
         for key, value in leaves("", cfg.to_dict())
-        if key.startswith(USED) and key.endswith(sizes)
+        if key.startswith(USED) and key.endswith(sizes) and not isinstance(value, float)
     }
+
+
+def small_scales(cfg: Config) -> dict:
+    """Options for a detector that is trained on images of about their own size."""
+    found = leaves("train_dataloader", cfg.train_dataloader)
+    return {key: [(120, 160)] for key, _ in found if key.endswith(".scales")}
 
 
 def leaves(prefix: str, node: object) -> Iterator[tuple[str, object]]:
