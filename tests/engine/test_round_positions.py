@@ -94,6 +94,28 @@ def test_an_evaluation_that_fails_leaves_weights_as_they_are_and_training_exact(
         assert torch.equal(net.state_dict()[name], value), name
 
 
+def test_what_a_control_has_put_on_cells_stays_there(tmp_path):
+    net = Remembering()
+    owners = list(position_owners(net).values())
+    owners[0].on_cells = True
+    expected = [owner.on_cells for owner in owners]
+    seen = []
+    forward = net.forward
+
+    def watched(inputs, data_samples=None, mode="tensor"):
+        seen.append((mode, [owner.on_cells for owner in owners]))
+        return forward(inputs, data_samples, mode)
+
+    net.forward = watched
+    runner = runner_of(net, tmp_path, [ROUND], iterations=2, evaluate=True)
+    runner.train()
+    runner.test()
+    assert {mode for mode, _ in seen} == {"loss", "predict"}
+    for mode, on_cells in seen:
+        assert on_cells == (expected if mode == "loss" else [True] * len(owners))
+    assert [owner.on_cells for owner in owners] == expected
+
+
 def test_a_model_without_positions_is_refused(tmp_path):
     runner = runner_of(Plain(), tmp_path, [ROUND], evaluate=True)
     with pytest.raises(InputError, match=r"mmdcls.RoundPositions .*Plain has none"):
