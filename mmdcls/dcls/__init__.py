@@ -1,6 +1,7 @@
 """DCLS layers for plain PyTorch, and the method that trains them; nothing here knows OpenMMLab."""
 
 from .convert import Conversion, convert
+from .delays import Synapse, delay_table, step, whole_delays
 from .depthwise import DepthwiseConv2d, DepthwiseConv3d
 from .elements import ElementPositions, Shares, position_owners
 from .interpolation import INTERPOLATIONS
@@ -30,11 +31,13 @@ __all__ = [
     "ElementPositions",
     "Rule",
     "Shares",
+    "Synapse",
     "anneal_width_",
     "clamp_model_",
     "clamp_positions_",
     "construct_kernel",
     "convert",
+    "delay_table",
     "figures_table",
     "group_table",
     "merged",
@@ -49,4 +52,6 @@ __all__ = [
     "scheduled_rates",
     "set_width_",
     "start_positions",
+    "step",
+    "whole_delays",
 ]

@@ -38,11 +38,21 @@ def checked_geometry(
     stride = per_axis("stride", stride, axes, least=1)
     if not isinstance(padding, str):
         padding = per_axis("padding", padding, axes, least=0)
-    elif padding not in ("same", "valid"):
-        raise ValueError(f"padding={padding!r} is unknown; choose 'same', 'valid' or numbers")
+    elif padding not in ("same", "valid", "causal"):
+        raise ValueError(
+            f"padding={padding!r} is unknown; choose 'same', 'valid', 'causal' or numbers"
+        )
     elif padding == "same" and max(stride) > 1:
         raise ValueError(f"padding='same' needs stride 1, got stride={stride}")
     return Geometry(stride, padding, per_axis("dilation", dilation, axes, least=1))
+
+
+def check_causal(padding: object, padding_mode: str) -> None:
+    if padding == "causal" and padding_mode != "zeros":
+        raise ValueError(
+            f"padding='causal' needs padding_mode='zeros', got {padding_mode!r}: before the first "
+            f"step there is nothing"
+        )
 
 
 def geometry_of(module: nn.Module) -> Geometry:
@@ -53,12 +63,17 @@ def geometry_of(module: nn.Module) -> Geometry:
 def sides_of(
     padding: tuple[int, ...] | str, kernel_size: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[tuple[int, int], ...]:
-    """Cells before and after, per axis; "same" puts the odd one after, as torch does."""
+    """Cells before and after, per axis.
+
+    "same" puts the odd one after, as torch does; "causal" is "same" but on the first axis, time,
+    where all are before.
+    """
     if padding == "valid":
         return ((0, 0),) * len(kernel_size)
-    if padding == "same":
+    if padding in ("same", "causal"):
         reach = [(size - 1) * d for size, d in zip(kernel_size, dilation, strict=True)]
-        return tuple((cells // 2, cells - cells // 2) for cells in reach)
+        same = [(cells // 2, cells - cells // 2) for cells in reach]
+        return tuple(same) if padding == "same" else ((reach[0], 0), *same[1:])
     return tuple((cells, cells) for cells in padding)
 
 

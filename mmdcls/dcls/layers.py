@@ -13,7 +13,14 @@ from .conv import convolve_as
 from .depthwise import KEEPING_WAYS
 from .elements import ElementPositions, Shares
 from .from_dense import in_place_of, start_from_dense
-from .geometry import PADDING_MODES, check_channels, checked_geometry, geometry_of
+from .geometry import (
+    PADDING_MODES,
+    check_causal,
+    check_channels,
+    checked_geometry,
+    geometry_of,
+    sides_of,
+)
 from .kernel import kernel_from_shares
 from .trimming import trimmed
 
@@ -25,7 +32,9 @@ class DclsNd(ElementPositions):
 
     Arguments up to `padding_mode` are those of `nn.ConvNd`; kernel_size is the extent in which
     elements move (the papers' dilated kernel size), and dilation must be 1. Of a finished layer
-    stride, padding, padding_mode and dilation may be set, as of `nn.ConvNd`.
+    stride, padding, padding_mode and dilation may be set, as of `nn.ConvNd`. There is one more
+    padding: "causal" puts kernel_size - 1 zeros before the first axis, time, and is "same" on the
+    others, so that no output knows of later inputs (see `mmdcls.dcls.delays`).
 
     kernel_count: number of elements of every (out, in/groups) slice of the kernel.
     interpolation: a row of `mmdcls.dcls.INTERPOLATIONS`.
@@ -85,6 +94,7 @@ class DclsNd(ElementPositions):
         check_flag("bias", bias)
         check_flag("share_positions", share_positions)
         check_choice("padding_mode", padding_mode, PADDING_MODES)
+        check_causal(padding, padding_mode)
         shape = (out_channels, in_channels // groups, kernel_count)
         owned = None if share_positions else shape
         super().__init__(size, interpolation, owned, device, dtype, initial_spread)
@@ -174,13 +184,20 @@ class DclsNd(ElementPositions):
     def to_conv(
         self, shares: Shares | None = None, trim: bool = False, keep_ways: bool = False
     ) -> nn.Module:
-        """The plain `nn.ConvNd` that computes the same.
+        """The plain `nn.ConvNd` that computes the same; after a layer of zeros for causal padding,
+        which `nn.ConvNd` does not know.
 
-        trim: leave out the borders in which all cells are zero, with as much padding.
+        trim: leave out the borders in which all cells are zero, with as much padding; none of a
+            causal kernel.
         keep_ways: a depthwise `Dcls2d` becomes a `DepthwiseConv2d`, a `Dcls3d` a
             `DepthwiseConv3d`.
         """
         kernel, (stride, padding, dilation) = self.kernel(shares), geometry_of(self)
+        zeros = None
+        if padding == "causal":
+            check_causal(padding, self.padding_mode)
+            zeros = zeros_around(sides_of(padding, self.kernel_size, dilation))
+            padding = "valid"
         if trim:
             kernel, padding = trimmed(kernel, padding, dilation)
         plain = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[self.axes - 1]
@@ -202,7 +219,8 @@ class DclsNd(ElementPositions):
         conv.weight.copy_(kernel)
         if self.bias is not None:
             conv.bias.copy_(self.bias)
-        return conv.train(self.training)
+        conv.train(self.training)
+        return conv if zeros is None else nn.Sequential(zeros, conv)
 
     @classmethod
     def from_conv(
@@ -234,6 +252,12 @@ class DclsNd(ElementPositions):
         if self.positions is None:
             return f"{text}, {'borrowed' if self._owner else 'shared'} positions"
         return f"{text}, initial_spread={self.initial_spread!r}"
+
+
+def zeros_around(sides: Sequence[tuple[int, int]]) -> nn.Module:
+    """A layer that puts zeros before and after, per axis."""
+    layer = (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)[len(sides) - 1]
+    return layer(tuple(cells for before_after in reversed(sides) for cells in before_after), 0.0)
 
 
 class Dcls1d(DclsNd):
