@@ -12,7 +12,7 @@ from mmdcls.config import metainfo_of, read_config, sets_of, without_pretrained
 from mmdcls.dcls.dense_loading import as_loaded
 from mmdcls.errors import InputError
 
-from .files import local_file, naming, read_torch
+from .files import local_file, read_file
 from .fitting import check_values, misfits_of, refusal, some_of, weights_of
 from .load import is_foreign
 from .resuming import fault_of_layers
@@ -34,8 +34,7 @@ def load_trained(config: str, checkpoint: str, options: dict | None = None) -> T
     """
     cfg = without_pretrained(read_config(config, options))
     file = local_file(checkpoint)
-    with naming(file):
-        loaded = read_torch(file)
+    loaded = read_file(file)
     parts = {key: value for key, value in cfg.model.items() if key != AUXILIARY}
     model = MODELS.build(parts).eval()
     if is_foreign(model, loaded):

@@ -16,7 +16,6 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
-from mmdcls.checkpoint.files import local_file
 from mmdcls.checkpoint.fitting import some_of
 from mmdcls.checkpoint.trained import Trained, load_trained
 from mmdcls.config import sets_of
@@ -59,7 +58,7 @@ def predict(
     check_threshold(score_threshold)
     # Refuses what an Inferencer would load as far as names and shapes agree.
     trained = load_trained(config, checkpoint, options)
-    inferencer = inferencer_of(trained, str(local_file(checkpoint)), device)
+    inferencer = inferencer_of(trained, device)
     warn_of_dark(images, sets_of(trained.cfg, "test")[0][1])
     is_detector = trained.cfg.get("default_scope") == "mmdet"
     if score_threshold is not None and not is_detector:
@@ -155,7 +154,7 @@ def warn_of_dark(images: Iterable[Path], dataset: dict) -> None:
             return
 
 
-def inferencer_of(trained: Trained, checkpoint: str, device: str | None) -> BaseInferencer:
+def inferencer_of(trained: Trained, device: str | None) -> BaseInferencer:
     cfg, names = trained.cfg, trained.dataset_meta
     scope = cfg.get("default_scope")
     if scope == "mmseg":
@@ -184,7 +183,10 @@ def inferencer_of(trained: Trained, checkpoint: str, device: str | None) -> Base
     with warnings.catch_warnings():
         # They would take those of Cityscapes or COCO.
         warnings.filterwarnings("ignore", "dataset_meta or class names are not saved")
-        inferencer = Inferencer(cfg, checkpoint, device=device)
+        warnings.filterwarnings("ignore", "Checkpoint is not loaded")
+        inferencer = Inferencer(cfg, device=device)
+    # They read files of torch only; what serves the training alone has no weights then.
+    inferencer.model.load_state_dict(trained.model.state_dict(), strict=False)
     inferencer.model.dataset_meta = inferencer.visualizer.dataset_meta = names
     # The bar of this command counts images; theirs would count one each time.
     inferencer.show_progress = False
