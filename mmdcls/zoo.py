@@ -55,8 +55,8 @@ def entry_of(path: Path, model: Mapping) -> Entry:
 
 def task_of(cfg: Config) -> str:
     if cfg.default_scope == "mmdet":
-        has_masks = "mask_head" in (cfg.model.get("roi_head") or {})
-        return "instance segmentation" if has_masks else "object detection"
+        judges_masks = "segm" in cfg.test_evaluator.metric
+        return "instance segmentation" if judges_masks else "object detection"
     return {"mmseg": "semantic segmentation", "mmpretrain": "classification"}[cfg.default_scope]
 
 
