@@ -74,7 +74,7 @@ def public() -> dict[str, object]:
         # Not the constructor that a class has from torch.
         if inspect.isroutine(found)
         or inspect.isclass(found)
-        and found.__init__.__module__.startswith("mmdcls")
+        and getattr(found.__init__, "__module__", "").startswith("mmdcls")
     }
 
 

@@ -2,7 +2,7 @@
 
     python tools/zoo.py
 
-What a config costs is counted by `mmdcls flops`, and held to the metafiles by tests/test_zoo_page.py.
+What a config costs is counted by `mmdcls flops`; tests/test_zoo_page.py holds the metafiles to it.
 """
 
 import re

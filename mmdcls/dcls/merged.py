@@ -42,7 +42,8 @@ def replaced(
             conv = convs[module, given] = module.to_conv(*given, trim=trim, **options)
             if is_ours:
                 # Counters of FLOPs that trace, as mmengine's, overlook convolutions padded by name.
-                conv.padding = in_numbers(conv.padding, conv.kernel_size, conv.dilation)
+                plain = conv[-1] if isinstance(conv, nn.Sequential) else conv
+                plain.padding = in_numbers(plain.padding, plain.kernel_size, plain.dilation)
         return convs[module, given]
     if isinstance(module, ElementPositions) and module.positions is not None:
         shares = module.shares()
