@@ -1,0 +1,17 @@
+"""Networks whose synaptic delays are learned, their data and their metric, for mmengine's configs.
+
+`custom_imports = dict(imports=["projects.delays.delays"])` registers them as `delays.X`.
+"""
+
+from .data import Polychrony, Rasters, ReversedDigits, whole_batch
+from .metrics import Accuracy
+from .network import DelayNetwork
+
+__all__ = [
+    "Accuracy",
+    "DelayNetwork",
+    "Polychrony",
+    "Rasters",
+    "ReversedDigits",
+    "whole_batch",
+]
