@@ -16,11 +16,12 @@ NETWORKS := timm torchvision segmentation-models-pytorch monai huggingface-hub h
 # times slower where two programs share the cores.
 export GOMP_SPINCOUNT ?= 1000
 
-.PHONY: help setup demo demo-det test bench soak clean
+.PHONY: help setup demo demo-det demo-delays test bench soak clean
 
 help:
 	@echo "make demo       set up, train a segmentor on real images, show what it learned"
 	@echo "make demo-det   the same with a detector"
+	@echo "make demo-delays  set up, learn the delays of synapses, show them beside the true ones"
 	@echo "make test       set up, run the tests"
 	@echo "make bench      set up, time DCLS beside its peers: a quarter of an hour"
 	@echo "make soak       set up, kill and resume 20 trainings, watch a long one for leaks: an hour"
@@ -39,6 +40,9 @@ demo: $(READY)
 
 demo-det: $(READY)
 	$(RUN) tools/demo.py det
+
+demo-delays: $(READY)
+	$(RUN) -m projects.delays.demo
 
 # Triton's interpreter runs the kernels for GPUs: 300 MB that nothing but the tests needs.
 test: $(READY) $(VENV)/networks

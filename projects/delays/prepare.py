@@ -26,8 +26,8 @@ from .spikes import raster_of
 PACKAGE = "espeakng-loader==0.2.4"
 FOLDER = "espeakng_loader"
 LANGUAGES = dict(
-    en="zero one two three four five six seven eight nine".split(),
-    de="null eins zwei drei vier fünf sechs sieben acht neun".split(),
+    en=["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
+    de=["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
 )
 # Words a minute, and pitch from 0 to 100.
 MANNERS = ((160, 40), (200, 60))

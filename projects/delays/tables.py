@@ -31,6 +31,7 @@ class Table:
     """One page's table: the first arm is what the others are compared with.
 
     everywhere: changes of all arms. seed_in: places of the config that take the seed.
+    by_tau: arms are NETWORK_TAU, and only validation counts.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Table:
     arms: Mapping[str, Arm]
     everywhere: Mapping[str, Any]
     seed_in: tuple[str, ...] = ()
+    by_tau: bool = False
 
     def cells(self, seeds: range) -> list[Cell]:
         config = CONFIGS / f"{self.data}.py"
@@ -149,6 +151,7 @@ TABLES = {
             tuned({"learned": {}, "none": none(0, 5.0), "hidden": none(64, 5.0, **DRAWN)}),
             {},
             TASKS,
+            by_tau=True,
         ),
         Table(
             "tau_digits",
@@ -156,6 +159,7 @@ TABLES = {
             "Task 2: tau, by validation",
             tuned({"learned": {}, "none": none(64, 10.0), "fixed": DIGITS["fixed"].changes}),
             {},
+            by_tau=True,
         ),
     )
 }

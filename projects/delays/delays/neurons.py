@@ -37,7 +37,7 @@ def fire(
     for current in currents.unbind(-1):
         if recurrence is not None:
             current = current + recurrence(spikes)
-        potential = potential * (1 - 1 / tau) + current
+        potential = potential - potential / tau + current
         spikes = Spike.apply(potential)
         potential = potential * (1 - spikes.detach())
         train.append(spikes)
