@@ -4,6 +4,7 @@
 """
 
 from .data import Polychrony, Rasters, ReversedDigits, whole_batch
+from .heidelberg import SpikeFile
 from .metrics import Accuracy
 from .network import DelayNetwork
 
@@ -13,5 +14,6 @@ __all__ = [
     "Polychrony",
     "Rasters",
     "ReversedDigits",
+    "SpikeFile",
     "whole_batch",
 ]
