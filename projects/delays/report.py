@@ -1,6 +1,6 @@
 """Pages and pictures of what the records say, and nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mmdcls.errors import InputError
@@ -57,10 +57,16 @@ def summary_of(records: list[Record], folder: str = "") -> str:
         of_table = [record for record in records if record["table"] == table.name]
         if of_table:
             parts.append(f"### {table.title}")
-            parts.append(tau_table(of_table) if table.by_tau else table_of(table, of_table))
+            parts.append(kind_of(table)(table, of_table))
             if table.name == "polychrony" and pictured(of_table):
                 parts.append(f"![Rasters, learned delays, true delays]({folder}delays.png)")
     return "\n\n".join(parts) or "Nothing is trained."
+
+
+def kind_of(table: Table) -> Callable[[Table, list[Record]], str]:
+    if table.truth is not None:
+        return truth_table
+    return tau_table if table.by_tau else table_of
 
 
 def by_seed(records: Iterable[Record], arm: str, figure: str = "accuracy") -> dict[int, float]:
@@ -116,7 +122,7 @@ def mean_text(records: list[Record], name: str) -> str:
     return interval_text(t_interval([(100 if name == "at_ends" else 1) * one for one in values]))
 
 
-def tau_table(records: list[Record]) -> str:
+def tau_table(table: Table, records: list[Record]) -> str:
     """Accuracy on the validation part, in the mean over seeds; the best of a network is bold."""
     figures: dict[str, dict[str, list[float]]] = {}
     for record in records:
@@ -134,3 +140,27 @@ def tau_table(records: list[Record]) -> str:
         ]
         rows.append([network, *cells])
     return markdown(["network, tau", *taus], rows)
+
+
+def truth_table(table: Table, records: list[Record]) -> str:
+    """Of every network what delays it started from and came to, by seed, and its test figures."""
+    header = ["network", "delays at the end (start), by seed", *records[0]["test"]]
+    rows = []
+    for arm, of_arm in ((arm, [one for one in records if one["arm"] == arm]) for arm in table.arms):
+        if not of_arm:
+            continue
+        delays = [
+            f"{listed(one['after']['delays'])} ({listed(one['before']['delays'])})"
+            for one in of_arm
+        ]
+        digits = 1 if "accuracy" in header else 3
+        figures = [
+            interval_text(t_interval([one["test"][name] for one in of_arm]), digits)
+            for name in header[2:]
+        ]
+        rows.append([table.arms[arm].says, ", ".join(delays), *figures])
+    return markdown(header, rows)
+
+
+def listed(delays: list[float]) -> str:
+    return "/".join(f"{delay:.1f}" for delay in delays)

@@ -17,6 +17,7 @@ from mmdcls.study.run import Outcome, run_cells
 from .report import RESULTS, write_report
 from .tables import TABLES
 from .training import train_delays
+from .truths import train_truth
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -38,8 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     with in_a_sentence():
         for name in parsed.tables:
             seconds = None if until is None else until - time.monotonic()
-            cells = TABLES[name].cells(range(parsed.seeds))
-            train = train_delays
+            table = TABLES[name]
+            cells = table.cells(range(parsed.seeds))
+            train = train_delays if table.truth is None else train_truth
             total.add(run_cells(cells, parsed.results, parsed.workers, "cpu", seconds, train))
         for path in write_report(parsed.results):
             print(path)

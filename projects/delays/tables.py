@@ -32,6 +32,7 @@ class Table:
 
     everywhere: changes of all arms. seed_in: places of the config that take the seed.
     by_tau: arms are NETWORK_TAU, and only validation counts.
+    truth: delays of which it is known what they are to be, those of `truths`; else None.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Table:
     everywhere: Mapping[str, Any]
     seed_in: tuple[str, ...] = ()
     by_tau: bool = False
+    truth: tuple[float, ...] | None = None
 
     def cells(self, seeds: range) -> list[Cell]:
         config = CONFIGS / f"{self.data}.py"
@@ -115,6 +117,10 @@ def tuned(arms: Mapping[str, dict[str, Any]]) -> dict[str, Arm]:
     }
 
 
+TRUTHS = {
+    "learned": Arm("learned", {}),
+    "fixed": Arm("fixed at random", model(delays="fixed")),
+}
 TABLES = {
     table.name: table
     for table in (
@@ -160,6 +166,27 @@ TABLES = {
             tuned({"learned": {}, "none": none(64, 10.0), "fixed": DIGITS["fixed"].changes}),
             {},
             by_tau=True,
+        ),
+        Table(
+            "mackey_glass",
+            "mackey_glass",
+            "A recurrent delay: the Mackey-Glass series, tau 17",
+            {
+                **TRUTHS,
+                "none": Arm("no delay", model(delays=0)),
+                "true": Arm("the true one", model(delays=17)),
+            },
+            {},
+            truth=(16.5,),
+        ),
+        Table("hops_5", "hops", "Hops on a graph: 5", TRUTHS, {}, truth=(5,)),
+        Table(
+            "hops_3_8",
+            "hops",
+            "Hops on a graph: 3 and 8",
+            TRUTHS,
+            {"train_dataloader.hops": [3, 8]},
+            truth=(3, 8),
         ),
     )
 }
