@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mmdcls.study.records import Record
 
-from .delays.polychrony import CLASSES, LATEST, STEPS, clips_of, offsets_of, recovered
+from .delays.polychrony import CHANNELS, CLASSES, LATEST, STEPS, clips_of, offsets_of, recovered
 
 DPI = 110
 
@@ -31,6 +31,7 @@ def draw(delays: np.ndarray, seed: int, path: Path) -> None:
     ):
         axes.scatter(time + by[channel], channel, s=8, color="black")
         axes.set(xlim=(-1, STEPS + LATEST + 4), xlabel="step", title=title)
+        axes.set_yticks(range(0, CHANNELS, 5))
     before.set_ylabel("channel")
     # True delays are known up to a shift of all channels of a class.
     arrival = np.median(delays + offsets, 1, keepdims=True)

@@ -151,6 +151,20 @@ TABLES = {
             {},
         ),
         Table(
+            "vowels",
+            "vowels",
+            "Japanese vowels: 60 epochs",
+            {
+                "learned": Arm("learned delays, hidden 32, tau 2", {}),
+                "fixed": Arm(
+                    "fixed random delays, hidden 64, tau 2",
+                    {**FIXED, **model(delays="fixed", hidden=[64])},
+                ),
+                "none": Arm("no delays, hidden 64, tau 10", none(64, 10.0)),
+            },
+            {},
+        ),
+        Table(
             "tau_polychrony",
             "polychrony",
             "Task 1: tau, by validation",

@@ -11,7 +11,7 @@ from mmdcls.dcls import position_owners
 from mmdcls.errors import InputError
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
-from projects.delays import prepare, report, study
+from projects.delays import prepare, prepare_vowels, report, study
 from projects.delays.delays import DelayNetwork, Polychrony, ReversedDigits
 from projects.delays.delays.network import Recurrence, learnable
 from projects.delays.delays.neurons import ALPHA, fire, integrate
@@ -163,6 +163,9 @@ def digits(tmp_path):
     path = tmp_path / "data/delays/digits.npz"
     path.parent.mkdir(parents=True)
     np.savez(path, **arrays)
+    for part in prepare.PARTS:
+        arrays[f"{part}_rasters"] = random.standard_normal((6, 12, 29)).astype(np.float32)
+    np.savez(path.with_name("vowels.npz"), **arrays)
     return path
 
 
@@ -276,9 +279,29 @@ def test_the_committed_page_is_that_of_the_committed_records():
         assert (report.README.parent / link).exists(), link
 
 
+def test_vowels_are_padded_and_some_of_each_speaker_are_for_validation():
+    lines = [
+        ":".join(
+            [*[",".join([f"{12 * i + c}.5"] * (7 + i % 3)) for c in range(12)], str(i // 6 + 1)]
+        )
+        for i in range(12)
+    ]
+    text = "@classLabel true 1 2\n@data\n" + "\n".join(lines) + "\n"
+    arrays = prepare_vowels.arrays_of(text, text)
+    assert arrays["training_labels"].tolist() == [0, 1]
+    assert arrays["validation_labels"].tolist() == [0] * 5 + [1] * 5
+    assert arrays["test_rasters"].shape == (12, 12, 29)
+    for index, series in enumerate(arrays["test_rasters"]):
+        length = 7 + index % 3
+        assert (series[:, :length] == 12 * index + np.arange(12)[:, None] + 0.5).all()
+        assert (series[:, length:] == 0).all()
+
+
 def test_a_file_that_is_no_wheel_is_told(tmp_path):
     path = tmp_path / "other.whl"
     path.write_text("{}")
     with pytest.raises(SystemExit, match=r"other.whl cannot be read .*; download espeakng-loader"):
         prepare.main(["--source", str(path), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"other.whl has no .*; download aeon"):
+        prepare_vowels.main(["--source", str(path), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

@@ -3,7 +3,7 @@
 `custom_imports = dict(imports=["projects.delays.delays"])` registers them as `delays.X`.
 """
 
-from .data import Polychrony, Rasters, ReversedDigits, whole_batch
+from .data import Polychrony, Rasters, ReversedDigits, Vowels, whole_batch
 from .heidelberg import SpikeFile
 from .metrics import Accuracy
 from .network import DelayNetwork
@@ -15,5 +15,6 @@ __all__ = [
     "Rasters",
     "ReversedDigits",
     "SpikeFile",
+    "Vowels",
     "whole_batch",
 ]

@@ -91,6 +91,20 @@ class ReversedDigits(Rasters):
         return dict(inputs=inputs, labels=2 * batch["labels"] + turned)
 
 
+@DATASETS.register_module()
+class Vowels(Rasters):
+    """Currents (N, 12, 29) float32 in place of spikes; labels are speakers."""
+
+    def __init__(self, file: str, part: str) -> None:
+        if not Path(file).is_file():
+            raise InputError(
+                f"There is no {file}; run python -m projects.delays.prepare_vowels from the "
+                f"repository's root."
+            )
+        with np.load(file) as arrays:
+            super().__init__(arrays[f"{part}_rasters"], arrays[f"{part}_labels"])
+
+
 @FUNCTIONS.register_module()
 def whole_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """The collate function of a data set that hands out batches."""
