@@ -1,6 +1,7 @@
-"""SHD and SSC: files of their layout, and the published network trained on them."""
+"""SHD, SSC and GSC: files of their layouts, and the published network trained on them."""
 
 import hashlib
+import wave
 import zipfile
 
 import numpy as np
@@ -12,10 +13,9 @@ from mmengine.runner import Runner
 from mmdcls.dcls import position_owners
 from mmdcls.errors import InputError
 from projects.delays import prepare_heidelberg
-from projects.delays.delays import SpikeFile
+from projects.delays.delays import SpeechCommands, SpikeFile
 from projects.delays.tables import CONFIGS
 
-h5py = pytest.importorskip("h5py")
 CLIPS = [
     ([0.0, 0.0049, 0.011, 1.3], [0, 4, 699, 5]),
     ([0.5], [10]),
@@ -27,7 +27,45 @@ CLIPS = [
 SPEAKERS = [0, 3, 3, 7, 9, 0]
 
 
+def words(folder, rate=16000):
+    """Two words by three speakers, the second for validation and the third for test."""
+    time = np.arange(8000) / rate
+    for index, word in enumerate(("left", "right")):
+        for speaker in range(3):
+            path = folder / word / f"{speaker}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tone = np.sin(2 * np.pi * (500 + 1500 * index) * time)
+            with wave.open(str(path), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(rate)
+                file.writeframes((tone * 9000).astype("<i2").tobytes())
+    (folder / "_background_noise_").mkdir(exist_ok=True)
+    for speaker, part in ((1, "validation"), (2, "testing")):
+        lines = [f"{word}/{speaker}.wav" for word in ("left", "right")]
+        (folder / f"{part}_list.txt").write_text("\n".join(lines))
+    return str(folder)
+
+
+def test_speech_commands_are_in_three_parts_of_different_speakers(tmp_path):
+    folder = words(tmp_path / "words")
+    for part, speaker in dict(training=0, validation=1, test=2).items():
+        data = SpeechCommands(folder, part)
+        assert data.names == [f"left/{speaker}.wav", f"right/{speaker}.wav"]
+    batch = data.__getitems__([0, 1])
+    assert batch["inputs"].shape == (2, 140, 100) and batch["labels"].tolist() == [0, 1]
+    # Half a second of a tone, and then silence.
+    loudest = batch["inputs"].sum(2).argmax(1)
+    assert loudest[0] < loudest[1]
+    assert (batch["inputs"][..., :49].amax(1) > 1).all() and (batch["inputs"][..., 51:] == 0).all()
+    with pytest.raises(InputError, match="has no validation_list.txt, testing_list.txt"):
+        SpeechCommands(str(tmp_path), "test")
+    with pytest.raises(InputError, match="is not of 16 kHz"):
+        SpeechCommands(words(tmp_path / "slow", rate=8000), "test")[0]
+
+
 def write_file(path, clips=CLIPS, speakers=SPEAKERS):
+    h5py = pytest.importorskip("h5py")
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         for name, kind, column in (("times", "f2", 0), ("units", "u2", 1)):
@@ -77,6 +115,7 @@ def test_a_clip_turned_round_has_the_same_frames(tmp_path):
 def test_files_that_are_not_there_or_others_are_told(tmp_path):
     with pytest.raises(InputError, match="There is no .*zenkelab.org"):
         SpikeFile(str(tmp_path / "none.h5"))
+    h5py = pytest.importorskip("h5py")
     (tmp_path / "text.h5").write_text("text")
     with pytest.raises(InputError, match="text.h5 cannot be read"):
         SpikeFile(str(tmp_path / "text.h5"))
@@ -102,11 +141,16 @@ def test_archives_are_known_by_their_md5(tmp_path, monkeypatch):
         prepare_heidelberg.main(["nmnist.h5.zip"])
 
 
-@pytest.mark.parametrize(("name", "size", "layers"), [("shd", 25, 3), ("ssc", 31, 4)])
+@pytest.mark.parametrize(
+    ("name", "size", "layers"), [("shd", 25, 3), ("ssc", 31, 4), ("gsc", 31, 4)]
+)
 def test_the_published_network_trains_on_such_files(name, size, layers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for part in ("train", "valid", "test"):
-        write_file(tmp_path / f"data/delays/{name}_{part}.h5")
+    if name == "gsc":
+        words(tmp_path / "data/speech_commands")
+    else:
+        for part in ("train", "valid", "test"):
+            write_file(tmp_path / f"data/delays/{name}_{part}.h5")
     cfg = Config.fromfile(CONFIGS / f"{name}.py")
     cfg.merge_from_dict(
         {

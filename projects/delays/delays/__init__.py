@@ -3,6 +3,7 @@
 `custom_imports = dict(imports=["projects.delays.delays"])` registers them as `delays.X`.
 """
 
+from .commands import SpeechCommands
 from .data import Polychrony, Rasters, ReversedDigits, Vowels, whole_batch
 from .heidelberg import SpikeFile
 from .metrics import Accuracy
@@ -14,6 +15,7 @@ __all__ = [
     "Polychrony",
     "Rasters",
     "ReversedDigits",
+    "SpeechCommands",
     "SpikeFile",
     "Vowels",
     "whole_batch",
