@@ -11,7 +11,7 @@ from mmdcls.dcls import position_owners
 from mmdcls.errors import InputError
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
-from projects.delays import prepare, prepare_vowels, report, study
+from projects.delays import demo, prepare, prepare_vowels, report, study
 from projects.delays.delays import DelayNetwork, Polychrony, ReversedDigits
 from projects.delays.delays.network import Recurrence, learnable
 from projects.delays.delays.neurons import ALPHA, fire, integrate
@@ -259,6 +259,20 @@ def test_the_series_obeys_its_equation():
     old, x = series[1 : 1 + len(slope) - 17], series[18 : 18 + len(slope) - 17]
     expected = 0.2 * old / (1 + old**10) - 0.1 * x
     assert (slope[17:] - expected).abs().mean() < 0.1 * slope.std()
+
+
+def test_the_demo_draws_what_it_learned(tmp_path, monkeypatch, capsys):
+    def short(cell):
+        changes = {**cell.overrides, "train_cfg.max_epochs": 2}
+        return train_delays(replace(cell, overrides=changes))
+
+    monkeypatch.setattr("projects.delays.demo.train_delays", short)
+    monkeypatch.setattr(
+        "projects.delays.delays.polychrony.PARTS", dict(training=64, validation=8, test=40)
+    )
+    demo.main(["--out", str(tmp_path)])
+    assert (tmp_path / "delays.png").stat().st_size > 10000
+    assert "with 400 parameters" in capsys.readouterr().out
 
 
 def test_fixed_delays_are_whole_and_stay_where_they_are():
