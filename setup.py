@@ -41,7 +41,7 @@ extras = dict(
     timm=["timm>=1.0"],
     # mmpretrain imports torchvision without declaring it.
     cls=["mmpretrain>=1.2", "torchvision"],
-    # The last two are what examples/digits.py needs.
+    # matplotlib and scikit-learn are what examples/digits.py needs.
     test=[
         "pytest",
         "pytest-xdist",
@@ -50,6 +50,8 @@ extras = dict(
         *DEPLOY,
         "matplotlib",
         "scikit-learn",
+        # What projects/delays reads SHD with.
+        "h5py",
     ],
     dev=["ruff", "pyrefly"],
 )
