@@ -16,13 +16,14 @@ NETWORKS := timm torchvision segmentation-models-pytorch monai huggingface-hub h
 # times slower where two programs share the cores.
 export GOMP_SPINCOUNT ?= 1000
 
-.PHONY: help setup demo demo-det demo-delays test bench soak clean
+.PHONY: help setup demo demo-det demo-delays test docs bench soak clean
 
 help:
 	@echo "make demo       set up, train a segmentor on real images, show what it learned"
 	@echo "make demo-det   the same with a detector"
 	@echo "make demo-delays  set up, learn the delays of synapses, show them beside the true ones"
 	@echo "make test       set up, run the tests"
+	@echo "make docs       set up, build the site of these documents into work_dirs/site"
 	@echo "make bench      set up, time DCLS beside its peers: a quarter of an hour"
 	@echo "make soak       set up, kill and resume 20 trainings, watch a long one for leaks: an hour"
 	@echo "make setup      set up only; STACK=onedl for the onedl forks, PYTHON=... for another Python"
@@ -45,7 +46,7 @@ demo-delays: $(READY)
 	$(RUN) -m projects.delays.demo
 
 # Triton's interpreter runs the kernels for GPUs: 300 MB that nothing but the tests needs.
-test: $(READY) $(VENV)/networks
+test: $(READY) $(VENV)/networks $(VENV)/docs
 	test "$$(uname)" != Linux || $(RUN) -m pip install -q -c constraints.txt "triton>=3.3"
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -55,6 +56,17 @@ $(VENV)/networks: constraints.txt | $(READY)
 	rm -rf $@
 	$(RUN) -m pip install -q -c constraints.txt --no-deps --target $@ $(NETWORKS)
 	touch $@
+
+# The extra `docs`, in a folder of its own: what builds the site reads our code and imports none of it.
+$(VENV)/docs: constraints.txt | $(READY)
+	rm -rf $@
+	$(RUN) -m pip install -q -c constraints.txt --target $@ $$($(RUN) -c 'from importlib.metadata import requires; \
+		print(*(r.partition(";")[0] for r in requires("mmdcls") if "extra == \"docs\"" in r))')
+	touch $@
+
+docs: $(VENV)/docs
+	PYTHONPATH=$(VENV)/docs NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
+	@echo "open work_dirs/site/index.html, by $(RUN) -m http.server -d work_dirs/site"
 
 bench: $(READY)
 	$(RUN) tools/analysis_tools/benchmark.py

@@ -53,6 +53,8 @@ extras = dict(
         # What projects/delays reads SHD with.
         "h5py",
     ],
+    # The site, `make docs`, and what runs the notebook. ruff sets the signatures of the reference.
+    docs=["mkdocs-material", "mkdocstrings-python", "ruff", "nbclient", "ipykernel"],
     dev=["ruff", "pyrefly"],
 )
 
