@@ -3,19 +3,11 @@
 import pkgutil
 import re
 from itertools import product
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
-    ROOT / "CONTRIBUTING.md",
-    *sorted(ROOT.glob("docs/*.md")),
-    *sorted(ROOT.glob("configs/*/README.md")),
-    *sorted(ROOT.glob("projects/*/README.md")),
-]
+from helpers.pages import PAGES, ROOT, name_of
+
 SOURCES = [
     ROOT / "Makefile",
     ROOT / "pyproject.toml",
@@ -49,7 +41,7 @@ def test_pages_name_many_files():
     assert sum(len(PATH.findall(page.read_text())) for page in PAGES) > 50
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_file_and_module_that_a_page_names_is_there(page):
     text = page.read_text()
     links = re.findall(r"\]\((?!http)([^)#]+)\)", text)

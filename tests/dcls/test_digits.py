@@ -37,7 +37,7 @@ def test_it_imports_mmdcls_before_torch_so_that_threads_that_wait_do_not_spin():
 
 
 def test_the_first_screen_of_the_readme_leads_to_it():
-    first = (ROOT / "README.md").read_text().splitlines()[:40]
+    first = (ROOT / "README.md").read_text().splitlines()[:30]
     assert any("](examples/digits.py)" in line for line in first)
 
 
