@@ -58,7 +58,7 @@ $(VENV)/networks: constraints.txt | $(READY)
 	touch $@
 
 # The extra `docs`, in a folder of its own: what builds the site reads our code and imports none of it.
-$(VENV)/docs: constraints.txt | $(READY)
+$(VENV)/docs: constraints.txt setup.py | $(READY)
 	rm -rf $@
 	$(RUN) -m pip install -q -c constraints.txt --target $@ $$($(RUN) -c 'from importlib.metadata import requires; \
 		print(*(r.partition(";")[0] for r in requires("mmdcls") if "extra == \"docs\"" in r))')
