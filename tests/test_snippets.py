@@ -9,6 +9,7 @@ import re
 import runpy
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -201,9 +202,9 @@ def test_a_config_for_own_data_builds_model_and_data(tmp_path, block):
     assert counts == {len(cfg.mine.metainfo.classes)}
 
 
-def test_configs_for_own_data_are_those_that_every_method_is_tested_with():
-    # tests/configs/test_configs.py trains one of each method.
-    assert len({block.page for block in OWN_DATA_OF_METHODS}) == len(OWN_DATA_OF_METHODS)
+def test_configs_for_own_data_of_a_method_are_on_its_page():
+    # tests/configs/test_configs.py trains what it finds there.
+    assert {Path(block.page).parts[0] for block in OWN_DATA_OF_METHODS} == {"configs"}
 
 
 @pytest.mark.parametrize("block", FRAGMENTS, ids=lambda block: block.page)
