@@ -53,7 +53,8 @@ MAY_IMPORT = {
 # Rooms that need less than all that is installed, and what beside the standard library they take.
 MAY_NEED = {"errors": set(), "shipped": set(), "installation": set(), "dcls": {"torch", "triton"}}
 # Files that need more of it, and that nothing imports but who asks for them.
-FILES_NEED = {"dcls/drawing.py": {"matplotlib", "numpy"}}
+DRAWING = {"matplotlib", "numpy"}
+FILES_NEED = {"dcls/drawing.py": DRAWING, "dcls/drawing_over_time.py": DRAWING}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGE = (PACKAGE.parent / "docs" / "house.md").read_text()
 

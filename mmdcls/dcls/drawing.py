@@ -1,6 +1,6 @@
 """Pictures of where elements have gone, and of dense kernels; they need matplotlib."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from .elements import ElementPositions, position_owners
 from .groups import position_groups
 from .layers import DclsNd
 from .position_health import first_positions
+from .position_record import chosen
 from .positions import position_limits
 from .statistics import movement
 
@@ -62,14 +63,13 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
         first = first_positions(name, owner, start) if name in start else None
         counts = draw_density(top, owner)
         top.set_title(f"{name}\n{mean_distance(owner, first)}", fontsize=9)
-        bar = figure.colorbar(counts, ax=top, shrink=0.8, pad=0.02)
-        bar.ax.tick_params(labelsize=6)
+        add_scale(figure, counts, top)
         layer = layers.get(owner)
         kernels = [] if layer is None else dense_kernels(owner, layer)
         for ax in below[len(kernels) :]:
             ax.set_axis_off()
         for ax, channel in zip(below, chosen(len(kernels), KERNELS), strict=False):
-            draw_kernel(ax, layer, owner, kernels, channel)
+            add_scale(figure, draw_kernel(ax, layer, owner, kernels, channel), ax)
             if first is not None:
                 draw_ways(ax, owner, first, channel)
             ax.set_title(f"kernel {channel} of its last layer", fontsize=8)
@@ -79,7 +79,7 @@ def positions_figure(model: nn.Module, start: Mapping[str, Tensor] | None = None
         ax.set_xlabel("columns from the centre", fontsize=8)
     figure.supxlabel(
         "top: how many elements stand in each cell, over all channels; frames: 3x3 and 7x7\n"
-        "below: dense kernels, red positive, blue negative;\n"
+        "below: dense kernels, each with a scale of its own for the weight of a cell;\n"
         "each circle is an element, its size the weight"
         + ("\nand its line the way from where it started" if start else ""),
         fontsize=7,
@@ -98,13 +98,9 @@ def owners_of(model: nn.Module) -> list[tuple[str, ElementPositions]]:
     return owners
 
 
-def chosen(count: int, most: int) -> list[int]:
-    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))
-
-
-def limits(owner: ElementPositions) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top edge of the kernel, in cells from its centre."""
-    height, width = owner.extents
+def limits(extents: Sequence[int]) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top edge of a kernel, in cells from its centre."""
+    height, width = extents
     left, top = -(width // 2) - 0.5, -(height // 2) - 0.5
     return left, left + width, top + height, top
 
@@ -119,15 +115,23 @@ def mean_distance(owner: ElementPositions, start: Tensor | None) -> str:
 
 def draw_density(ax: Axes, owner: ElementPositions) -> AxesImage:
     """How many elements stand in each cell of the kernel, over all channels; logarithmic."""
-    rows, columns = array(owner.positions.flatten(1))
-    left, right, bottom, top = limits(owner)
-    height, width = owner.extents
+    counts = cell_counts(array(owner.positions.flatten(1)), owner.extents)
+    return draw_counts(ax, counts, counts.max())
+
+
+def cell_counts(offsets: np.ndarray, extents: Sequence[int]) -> np.ndarray:
+    """Of offsets (2, elements), how many lie in each cell of the kernel."""
+    left, right, bottom, top = limits(extents)
     ranges = [[top, bottom], [left, right]]
-    counts, *_ = np.histogram2d(rows, columns, bins=(height, width), range=ranges)
-    norm = SymLogNorm(1, vmin=0, vmax=max(counts.max(), 1))
-    image = ax.imshow(counts, cmap="magma", norm=norm, extent=limits(owner))
-    draw_frames(ax, owner, "white")
-    cells_as_ticks(ax, owner)
+    return np.histogram2d(*offsets, bins=tuple(extents), range=ranges)[0]
+
+
+def draw_counts(ax: Axes, counts: np.ndarray, most: float) -> AxesImage:
+    """Of the cells of a kernel; most: where the colours end."""
+    norm = SymLogNorm(1, vmin=0, vmax=max(most, 1))
+    image = ax.imshow(counts, cmap="magma", norm=norm, extent=limits(counts.shape))
+    draw_frames(ax, counts.shape, "white")
+    cells_as_ticks(ax, counts.shape)
     return image
 
 
@@ -150,24 +154,25 @@ def array(tensor: Tensor) -> np.ndarray:
 
 def draw_kernel(
     ax: Axes, layer: DclsNd, owner: ElementPositions, kernels: np.ndarray, index: int
-) -> None:
+) -> AxesImage:
     """A dense kernel, with a dot at each of its elements as large as its weight."""
     kernel = kernels[index]
     reach = np.abs(kernel).max() or 1.0
-    ax.imshow(kernel, cmap="RdBu_r", vmin=-reach, vmax=reach, extent=limits(owner))
+    image = ax.imshow(kernel, cmap="RdBu_r", vmin=-reach, vmax=reach, extent=limits(owner.extents))
     rows, columns = array(owner.positions.flatten(1, 2)[:, index])
     weights = array(layer.weight.flatten(0, 1)[index].abs())
     sizes = 3 + 15 * weights / (weights.max() or 1.0)
     ax.scatter(columns, rows, s=sizes, facecolors="none", edgecolors="black", linewidths=0.6)
-    draw_frames(ax, owner, "grey")
-    cells_as_ticks(ax, owner)
+    draw_frames(ax, owner.extents, "grey")
+    cells_as_ticks(ax, owner.extents)
+    return image
 
 
-def draw_frames(ax: Axes, owner: ElementPositions, color: str) -> None:
+def draw_frames(ax: Axes, extents: Sequence[int], color: str) -> None:
     """The outlines of dense kernels that are smaller than this one."""
     for side in FRAMES:
-        if side < max(owner.extents):
-            height, width = (min(side, extent) for extent in owner.extents)
+        if side < max(extents):
+            height, width = (min(side, extent) for extent in extents)
             corner = (-(width // 2) - 0.5, -(height // 2) - 0.5)
             frame = Rectangle(corner, width, height, fill=False, color=color, linewidth=0.8)
             ax.add_patch(frame)
@@ -180,8 +185,13 @@ def draw_ways(ax: Axes, owner: ElementPositions, start: Tensor, index: int) -> N
     ax.plot(columns, rows, color="black", linewidth=0.6)
 
 
-def cells_as_ticks(ax: Axes, owner: ElementPositions) -> None:
-    for size, set_ticks in zip(owner.extents, (ax.set_yticks, ax.set_xticks), strict=True):
+def add_scale(figure: Figure, image: AxesImage, axes: Axes | Sequence[Axes]) -> None:
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
+    bar.ax.tick_params(labelsize=6)
+
+
+def cells_as_ticks(ax: Axes, extents: Sequence[int]) -> None:
+    for size, set_ticks in zip(extents, (ax.set_yticks, ax.set_xticks), strict=True):
         set_ticks(sorted({*position_limits(size), 0}))
     ax.tick_params(labelsize=6, length=2)
     ax.spines[:].set_linewidth(0.4)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -7,12 +9,15 @@ from mmdcls.dcls import ElementPositions, figures_table, position_figures, start
 from mmdcls.dcls.arguments import check_number, check_whole
 from mmdcls.dcls.failure_signatures import LIMITS, failure_signatures, sentences
 from mmdcls.dcls.position_health import groups_of
+from mmdcls.dcls.position_record import positions_line
 from mmdcls.registry import HOOKS
 from mmdcls.wrapping import unwrapped, whole_parameters
 
 from .span import warn_of_end
 
 KEY = "position_health"
+# In the folder of a run, beside mmengine's scalars.json.
+RECORD = Path("vis_data", "positions.json")
 # Where training ends before an interval does.
 LOST = dict(interval="nothing is measured", picture_interval="no picture is drawn")
 SIGNATURES = failure_signatures(rule="paramwise_cfg", layers="backbone")
@@ -29,7 +34,8 @@ class PositionHealth(Hook):
 
     interval: iterations between two measurements.
     picture_interval: iterations between two pictures of positions and dense kernels, for kernels
-        with two axes; 0 for none.
+        with two axes; 0 for none. As often, at the start and at the end, positions go into the
+        run's vis_data/positions.json, from which draw_positions_over_time.py draws.
     grace: the part of the training in which positions may still be where they started.
     most_at_border, most_at_centre, most_near_another, most_at_floor: largest healthy share of
         elements at the border, in the centre cell, within half a cell of another, and of widths at
@@ -74,6 +80,7 @@ class PositionHealth(Hook):
         self.first_iteration = 0
         self.start: dict[str, Tensor] = {}
         self.resumed: dict | None = None
+        self.recorded: int | None = None
         self.warned: set[str] = set()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -83,7 +90,7 @@ class PositionHealth(Hook):
         checkpoint[KEY] = dict(first_iteration=self.first_iteration, start=self.start)
 
     def before_train(self, runner: Runner) -> None:
-        self.groups = groups_of(unwrapped(runner.model))
+        self.groups, self.recorded = groups_of(unwrapped(runner.model)), None
         for name, lost in dict(
             interval="nothing is measured", picture_interval="no picture is drawn"
         ).items():
@@ -97,6 +104,11 @@ class PositionHealth(Hook):
                 name: known.get("start", {}).get(name, positions).cpu()
                 for name, positions in start_positions(unwrapped(runner.model)).items()
             }
+            self.record(runner, runner.iter)
+
+    def after_train(self, runner: Runner) -> None:
+        with whole_parameters(runner.model):
+            self.record(runner, runner.iter)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *others, **results) -> None:
         steps = {self.measure: self.interval, self.draw: self.picture_interval}
@@ -136,11 +148,26 @@ class PositionHealth(Hook):
         self.warned |= set(found)
 
     def draw(self, runner: Runner) -> None:
-        owners = [owner for group in self.groups.values() for owner in group.values()]
-        if not any(len(owner.extents) == 2 for owner in owners):
+        if not self.has_pictures():
             return
         # Needs matplotlib, which figures do not.
         from mmdcls.dcls.drawing import positions_image
 
         image = positions_image(unwrapped(runner.model))
         runner.visualizer.add_image("positions", image, step=runner.iter + 1)
+        self.record(runner, runner.iter + 1)
+
+    def record(self, runner: Runner, step: int) -> None:
+        """Add a line to the run's positions.json, unless the step has one."""
+        wanted = self.picture_interval and self.has_pictures() and step != self.recorded
+        if not wanted or not is_main_process():
+            return
+        path = Path(runner.log_dir) / RECORD
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(positions_line(unwrapped(runner.model), step))
+        self.recorded = step
+
+    def has_pictures(self) -> bool:
+        owners = [owner for group in self.groups.values() for owner in group.values()]
+        return any(len(owner.extents) == 2 for owner in owners)

@@ -15,12 +15,15 @@ from mmengine.runner import Runner
 from mmengine.visualization import BaseVisBackend
 from torch import nn
 
+from helpers.catalogue import CONFIGS
 from helpers.training import BACKBONE, training
 from mmdcls.dcls import Dcls1d, Dcls2d, Dcls3d, position_figures, position_limits
 from mmdcls.dcls.failure_signatures import LIMITS, Group
 from mmdcls.dcls.position_health import groups_of
+from mmdcls.dcls.position_record import positions_line, read_positions
 from mmdcls.engine import PositionHealth
-from mmdcls.engine.position_health import SIGNATURES
+from mmdcls.engine.position_health import RECORD, SIGNATURES
+from mmdcls.errors import InputError
 from mmdcls.models import DclsConvNeXt
 
 QUIET = dict.fromkeys(LIMITS)
@@ -159,6 +162,50 @@ def test_pictures_reach_every_backend(tmp_path):
     written = cv2.imread(str(Path(runner.log_dir, "vis_data", "vis_image", "positions_4.png")))
     np.testing.assert_array_equal(written[..., ::-1], image)
     assert image.std() > 10
+
+
+@pytest.mark.parametrize("interval", [3, 4, 0])
+def test_positions_are_recorded_at_the_start_as_often_as_drawn_and_at_the_end(tmp_path, interval):
+    runner = new_runner(tmp_path, picture_interval=interval)
+    start = runner.model.get_submodule(STAGES[0]).positions.clone()
+    runner.train()
+    file = Path(runner.log_dir) / RECORD
+    assert file.exists() == bool(interval)
+    if interval:
+        steps = [json.loads(line)["step"] for line in file.read_text().splitlines()]
+        assert steps == sorted({0, interval, 4})
+        record = read_positions(file)
+        assert list(record[0]) == STAGES
+        for step, wanted in ((0, start), (4, runner.model.get_submodule(STAGES[0]).positions)):
+            found = record[step][STAGES[0]].offsets
+            np.testing.assert_allclose(found, wanted.detach().flatten(1, 2), atol=0.00501)
+
+
+def test_a_resumed_run_is_drawn_whole_and_another_one_alone(tmp_path, monkeypatch):
+    """An earlier run counts up to where the next one took it up."""
+    monkeypatch.syspath_prepend(str(CONFIGS.parent / "tools"))
+    from analysis_tools.draw_positions_over_time import main, record_of
+
+    def run(name: str, *steps: int) -> None:
+        folder = tmp_path / name / "vis_data"
+        folder.mkdir(parents=True)
+        layer = Dcls2d(2, 2, 7, kernel_count=2)
+        lines = [positions_line(layer, step) for step in steps]
+        (folder / "positions.json").write_text("".join(lines))
+
+    def origin(step: int) -> float:
+        return record_of(tmp_path)[step][""].offsets.sum()
+
+    with pytest.raises(InputError, match="holds no positions"):
+        record_of(tmp_path)
+    run("20200101_000000", 0, 2, 9)
+    run("20200102_000000", 0, 2, 4)
+    second = {step: origin(step) for step in (0, 2, 4)}
+    run("20200103_000000", 3, 5)
+    assert sorted(record_of(tmp_path)) == [0, 2, 3, 5]
+    assert all(origin(step) == second[step] for step in (0, 2))
+    main([str(tmp_path), "--out", str(tmp_path / "picture.png")])
+    assert cv2.imread(str(tmp_path / "picture.png")).std() > 10
 
 
 @pytest.mark.parametrize("shared", [True, False])
