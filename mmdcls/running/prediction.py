@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import mmcv
 import mmengine
+import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
@@ -24,6 +25,7 @@ from mmdcls.data.reading import fault_of
 from mmdcls.data.sets import transform
 from mmdcls.errors import InputError
 
+from .legends import with_legend
 from .predicted_files import bare_places, write_labels
 
 ENDS = (".json", ".png", "_drawn.jpg")
@@ -45,7 +47,8 @@ def predict(
 ) -> None:
     """Write a picture of every image to the folder `out`, and what was found.
 
-    For a segmentor that is an image whose pixels are class numbers, for a detector a JSON file with
+    For a segmentor that is an image whose pixels are class numbers, and the picture has a legend of
+    those in it; for a detector a JSON file with
     boxes, scores, labels and masks in RLE, of all objects: the picture has those whose scores are
     above score_threshold, SCORE_THRESHOLD where it is None.
 
@@ -226,13 +229,15 @@ def predict_one(
 
     drawing: options of the Inferencer.
     """
-    found = inferencer(str(image), return_vis=True, **drawing)
-    predictions, drawn = found["predictions"], found["visualization"]
+    result = inferencer(str(image), return_vis=True, **drawing)
+    predictions, drawn = result["predictions"], result["visualization"]
     if isinstance(predictions, list):
         (predictions,), (drawn,) = predictions, drawn
         mmengine.dump(predictions, f"{place}.json")
     else:
         write_labels(f"{place}.png", predictions, inferencer.model)
+        found = np.unique(predictions).tolist()
+        drawn = with_legend(drawn, found, inferencer.visualizer.dataset_meta)
     mmcv.imwrite(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), f"{place}_drawn.jpg")
     return predictions["scores"] if isinstance(predictions, dict) else ()
 

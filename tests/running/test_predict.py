@@ -90,12 +90,16 @@ def test_the_command_predicts_files_and_folders(task, models, folder, tmp_path, 
     assert written == {f"{n}.{suffix}" for n in names} | {f"{n}_drawn.jpg" for n in names}
     assert "2 pictures" in capsys.readouterr().out
     for name in names:
-        assert cv2.imread(str(out / f"{name}_drawn.jpg")).shape == (*synthetic.IMAGE_SIZE, 3)
+        drawn = cv2.imread(str(out / f"{name}_drawn.jpg"))
         if task == "seg":
+            # Below it is the legend.
+            assert drawn.shape[0] > synthetic.IMAGE_SIZE[0]
+            assert drawn.shape[1] >= synthetic.IMAGE_SIZE[1]
             labels = cv2.imread(str(out / f"{name}.png"), cv2.IMREAD_UNCHANGED)
             assert labels.shape == synthetic.IMAGE_SIZE
             assert labels.max() < 150
         else:
+            assert drawn.shape == (*synthetic.IMAGE_SIZE, 3)
             found = json.loads((out / f"{name}.json").read_text())
             assert len(found["bboxes"]) == len(found["scores"]) == len(found["labels"]) > 0
 

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmseg.datasets import ADE20KDataset
 
 from helpers.provocations import Trial, new_trial, saved, weights
 from mmdcls import commands
 from mmdcls.commands import test
+from mmdcls.running.legends import ROW
 from mmdcls.running.predicted_files import write_labels
 
 PLACES = [("", "a"), ("one", "a"), ("two", "a"), ("two", "b")]
@@ -72,6 +74,19 @@ def test_a_metric_that_only_formats_writes_where_out_says(tmp_path):
     labels, _ = kept(trial)
     assert files_of(labels) == {"0.png", "1.png", "2.png"}
     assert not Path("nowhere").exists()
+
+
+def test_pictures_have_titles_and_the_colours_of_the_classes_in_a_legend(tmp_path):
+    trial = new_trial("seg", tmp_path)
+    labels, pictures = kept(trial)
+    height, width = cv2.imread(str(labels / "0.png")).shape[:2]
+    drawn = cv2.imread(str(pictures / "0.png"))
+    assert drawn.shape[1] == 2 * width
+    assert (drawn[:ROW] == 255).mean() > 0.5
+    legend = {tuple(c) for c in drawn[ROW + height :].reshape(-1, 3)[:, ::-1].tolist()}
+    # The data set numbers its classes from 1.
+    found = np.unique(cv2.imread(str(labels / "0.png"), cv2.IMREAD_UNCHANGED)) - 1
+    assert {tuple(ADE20KDataset.METAINFO["palette"][number]) for number in found} <= legend
 
 
 @pytest.mark.parametrize(("count", "kind"), [(256, np.uint8), (300, np.uint16)])

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mmcv
+import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -10,6 +11,7 @@ from mmengine.structures import BaseDataElement
 from mmdcls.data.reading import parts_of
 from mmdcls.dcls.arguments import check_text
 from mmdcls.registry import HOOKS
+from mmdcls.running.legends import with_legend
 from mmdcls.running.predicted_files import bare_places, write_labels
 
 
@@ -18,7 +20,7 @@ class KeepPredictions(Hook):
     """Write what a segmentor's test finds, in folders as those of the images.
 
     output_dir: for label images, whose classes are numbered as the data set does.
-    show_dir: for pictures of predictions beside the truth.
+    show_dir: for pictures of predictions beside the truth, with a legend of the classes in either.
     backend_args: of mmengine's fileio, to read the images of pictures.
 
     mmseg's own writers know images by their names, and write those of one name over each other.
@@ -61,7 +63,17 @@ class KeepPredictions(Hook):
                 first = int(sample.get("reduce_zero_label", False))
                 write_labels(os.path.join(self.output_dir, name), labels, runner.model, first)
             if self.show_dir:
-                path = sample.img_path
-                image = mmcv.imread(path, channel_order="rgb", backend_args=self.backend_args)
-                out_file = os.path.join(self.show_dir, name)
-                runner.visualizer.add_datasample(name, image, sample, out_file=out_file)
+                self.draw(runner, sample, name)
+
+    def draw(self, runner: Runner, sample: BaseDataElement, name: str) -> None:
+        path = sample.img_path
+        image = mmcv.imread(path, channel_order="rgb", backend_args=self.backend_args)
+        out_file = os.path.join(self.show_dir, name)
+        runner.visualizer.add_datasample(name, image, sample, out_file=out_file)
+        maps = [sample.get(key) for key in ("gt_sem_seg", "pred_sem_seg")]
+        labels = np.unique([part.data.cpu().numpy() for part in maps if part is not None])
+        drawn = mmcv.imread(out_file, channel_order="rgb")
+        has_truth = drawn.shape[1] == 2 * image.shape[1]
+        titles = ("truth", "prediction") if has_truth else ("prediction",)
+        drawn = with_legend(drawn, labels.tolist(), runner.visualizer.dataset_meta, titles)
+        mmcv.imwrite(mmcv.rgb2bgr(drawn), out_file)
