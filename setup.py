@@ -52,6 +52,7 @@ extras = dict(
         "scikit-learn",
         # What projects/delays reads SHD with.
         "h5py",
+        "tensorboard",
     ],
     # The site, `make docs`, and what runs the notebook. ruff sets the signatures of the reference.
     docs=["mkdocs-material", "mkdocstrings-python", "ruff", "nbclient", "ipykernel"],
