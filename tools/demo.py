@@ -17,7 +17,8 @@ import cv2
 import matplotlib
 import numpy as np
 from analysis_tools.draw_training import draw_training
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Patch
 from mmengine.config import Config
 from prepare_cells import STAMP, prepare, read_json
 from pycocotools.coco import COCO
@@ -240,6 +241,7 @@ def draw_overlays(frames: list[tuple[np.ndarray, Objects, Objects]], path: Path)
     figure = Figure(figsize=(9, 3.3 * len(frames)), layout="constrained")
     for row, frame in zip(figure.subplots(len(frames), 3, squeeze=False), frames, strict=True):
         draw_frame(row, frame)
+    add_legend(figure)
     figure.savefig(path, dpi=110)
 
 
@@ -252,12 +254,21 @@ def draw_frame(axes: np.ndarray, frame: tuple[np.ndarray, Objects, Objects]) -> 
         bare(ax)
 
 
+def add_legend(figure: Figure | SubFigure) -> None:
+    patches = [
+        Patch(facecolor=np.array(COLOURS[number]) / 255, label=name)
+        for number, name in CLASSES.items()
+    ]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
+
+
 def draw_overview(frame: tuple[np.ndarray, Objects, Objects], model, path: Path) -> None:
     """One frame, and for each stage the learned positions over one of its dense kernels."""
     owners, layers = owners_of(model), last_layers(model)
     figure = Figure(figsize=(13, 3.3), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(3 * 192 / 210, 0.5 * len(owners)))
     draw_frame(left.subplots(1, 3), frame)
+    add_legend(left)
     for index, ((top, below), (_, owner)) in enumerate(
         zip(right.subplots(2, len(owners), squeeze=False).T, owners, strict=True)
     ):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from mmengine.registry import MODELS
 from mmengine.runner import save_checkpoint
 from PIL import Image
@@ -14,11 +15,18 @@ from torch import nn
 
 from helpers.catalogue import CONFIGS, load
 from mmdcls.dcls import Dcls2d, ElementPositions, start_positions
-from mmdcls.dcls.drawing import dense_kernels, draw_positions, last_layers, owners_of
+from mmdcls.dcls.drawing import (
+    dense_kernels,
+    draw_positions,
+    last_layers,
+    owners_of,
+    positions_figure,
+)
 
 TOOLS = CONFIGS.parent / "tools"
 LEAVES = sorted((CONFIGS / "demo").glob("*.py"))
 SIZE = (60, 80)
+HEALTH = ("movement", "at_border", "width")
 # Class, rows and columns of the objects in every frame; a nucleus lies in its cell.
 OBJECTS = [(1, (5, 45), (5, 35)), (2, (15, 30), (15, 30)), (1, (10, 50), (45, 75))]
 
@@ -226,6 +234,56 @@ def test_dense_kernels_are_those_of_the_layer(tmp_path):
         kernels = dense_kernels(stage, layer)
         dense = layer.to_conv(stage.shares()).weight.detach().flatten(0, 1).numpy()
         np.testing.assert_allclose(kernels, dense, rtol=1e-6)
+
+
+def test_dense_kernels_have_scales_that_reach_as_far_as_their_weights():
+    layer = Dcls2d(4, 4, 7, groups=4, kernel_count=3)
+    panels = positions_figure(layer).axes
+    kernels = dense_kernels(layer, layer)[[0, 2, 3]]
+    scales = [ax for ax in panels if ax.get_label() == "<colorbar>"][1:]
+    reached = [ax.get_ylim()[1] for ax in scales]
+    np.testing.assert_allclose(reached, np.abs(kernels).max((1, 2)), rtol=1e-6)
+
+
+def test_loss_metric_and_health_are_drawn_over_the_same_iterations(tmp_path, monkeypatch):
+    from analysis_tools import draw_training
+
+    folder = tmp_path / "20200101_000000" / "vis_data"
+    folder.mkdir(parents=True)
+    lines = [dict(step=step, loss=1 / step) for step in range(1, 9)]
+    tags = [f"positions/backbone.stages.{i}/{name}" for i in (0, 1) for name in HEALTH]
+    lines += [dict.fromkeys(tags, 0.01 * step) | dict(step=step) for step in (3, 6)]
+    (folder / "scalars.json").write_text("\n".join(map(json.dumps, lines)))
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **kwargs: drawn.append(figure))
+    for options, rows in (
+        ([], ["movement", "at_border"]),
+        (["--health", "width", "movement"], ["width", "movement"]),
+        (["--health"], []),
+    ):
+        draw_training.main([str(tmp_path), *options])
+        top, *below = drawn[-1].axes
+        assert len(top.lines) == 1 and len(below) == len(rows)
+        for ax in below:
+            assert [line.get_label() for line in ax.lines] == [
+                "backbone.stages.0",
+                "backbone.stages.1",
+            ]
+            assert [list(line.get_xdata()) for line in ax.lines] == [[3, 6]] * 2
+            assert ax.get_xlim() == top.get_xlim()
+    with pytest.raises(SystemExit, match="figure reach_90 is not in .*; there are .*'movement'"):
+        draw_training.main([str(tmp_path), "--health", "reach_90"])
+
+
+def test_overlays_have_a_legend_of_the_classes(demo, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **kwargs: drawn.append(figure))
+    image = np.zeros((*SIZE, 3), np.uint8)
+    demo.draw_overlays([(image, masks(), [])], tmp_path / "overlays.png")
+    [legend] = drawn[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["cell", "nucleus"]
+    for patch, colour in zip(legend.get_patches(), demo.COLOURS.values(), strict=True):
+        np.testing.assert_allclose(patch.get_facecolor()[:3], np.array(colour) / 255)
 
 
 def test_loss_and_metric_of_the_newest_run_are_drawn(tmp_path):
