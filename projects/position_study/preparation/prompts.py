@@ -102,11 +102,17 @@ def picture_of(clip: np.ndarray) -> np.ndarray:
     return np.round(255 * (levels.clip(floor) - floor) / DECIBELS).astype(np.uint8)
 
 
-def mel_bands() -> np.ndarray:
-    """Triangles of equal width on the mel scale, (64, 257), over the bins of the spectrum."""
-    low, high = (2595 * np.log10(1 + edge / 700) for edge in FREQUENCIES)
-    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
-    bins = np.arange(BINS // 2 + 1) * RATE / BINS
-    left, centre, right = (edges[i : i + BANDS, None] for i in range(3))
-    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
+def mel_bands(
+    rate: int = RATE,
+    bins: int = BINS,
+    bands: int = BANDS,
+    frequencies: tuple[float, float] = FREQUENCIES,
+) -> np.ndarray:
+    """Triangles of equal width on HTK's mel scale, (bands, bins // 2 + 1), over the cells of a
+    spectrum."""
+    low, high = (2595 * np.log10(1 + edge / 700) for edge in frequencies)
+    edges = 700 * (10 ** (np.linspace(low, high, bands + 2) / 2595) - 1)
+    cells = np.arange(bins // 2 + 1) * rate / bins
+    left, centre, right = (edges[i : i + bands, None] for i in range(3))
+    rising, falling = (cells - left) / (centre - left), (right - cells) / (right - centre)
     return np.minimum(rising, falling).clip(0)

@@ -1,0 +1,179 @@
+"""Clips and their labels: a folder with a table, or as AudioSet is published."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from mmdcls.errors import InputError
+
+from .registry import DATASETS
+from .sounds import fitted, read_sound
+
+SEPARATOR = ";"
+
+
+class Clips(Dataset):
+    """Sound files, each with the numbers of its classes.
+
+    Items are dict(inputs (samples,) int16, labels (classes,) of zeros and ones).
+
+    rate: samples a second to which files are brought; seconds: to which clips are cut, or padded
+        with silence, at the end.
+    in_memory: whether all are read at once, and kept.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[tuple[Path, Sequence[int]]],
+        classes: Sequence[str],
+        rate: int,
+        seconds: float,
+        in_memory: bool,
+    ) -> None:
+        self.items, self.metainfo = list(items), dict(classes=tuple(classes))
+        self.rate, self.length = rate, round(rate * seconds)
+        self.kept = None
+        if in_memory:
+            paths = tqdm([path for path, _ in items], desc="clips", unit="clip", leave=False)
+            self.kept = np.stack([self.read(path) for path in paths])
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        path, numbers = self.items[index]
+        clip = self.read(path) if self.kept is None else self.kept[index]
+        labels = torch.zeros(len(self.metainfo["classes"]))
+        labels[list(numbers)] = 1
+        return dict(inputs=torch.from_numpy(clip), labels=labels)
+
+    def read(self, path: Path) -> np.ndarray:
+        return fitted(read_sound(path, self.rate), self.length)
+
+
+@DATASETS.register_module()
+class ClipFolder(Clips):
+    """Clips of a table in CSV, with the columns `file`, below the folder of the table, and `label`,
+    several of which are separated by ";".
+
+    part: of a table with a column `part`, only the rows with this value.
+    classes: names of the classes, in their order; None for all labels of the whole table, sorted.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        rate: int,
+        seconds: float,
+        part: str | None = None,
+        classes: Sequence[str] | None = None,
+        in_memory: bool = False,
+    ) -> None:
+        path = Path(table)
+        rows = rows_of(path, {"file", "label"} | ({"part"} if part is not None else set()))
+        labels = [row["label"].split(SEPARATOR) for row in rows]
+        if classes is None:
+            classes = sorted({label for some in labels for label in some})
+        numbers = {name: number for number, name in enumerate(classes)}
+        items = []
+        for row, some in zip(rows, labels, strict=True):
+            if unknown := [label for label in some if label not in numbers]:
+                raise InputError(
+                    f"{path} has the label {unknown[0]!r} of {row['file']}, and classes are "
+                    f"{', '.join(classes)}: mend the table, or classes of the data set."
+                )
+            if part is None or row["part"] == part:
+                items.append((path.parent / row["file"], [numbers[label] for label in some]))
+        if not items:
+            parts = ", ".join(sorted({row["part"] for row in rows if "part" in row}))
+            raise InputError(
+                f"{path} has no row of the part {part!r}; there are {parts or 'none'}."
+            )
+        super().__init__(items, classes, rate, seconds, in_memory)
+
+
+@DATASETS.register_module()
+class AudioSet(Clips):
+    """AudioSet as it is published: tables of segments and of classes, and a folder of clips.
+
+    segments: such as eval_segments.csv, rows of a YouTube id, start, end and ids of classes.
+    classes: class_labels_indices.csv.
+    clips: folder of the sound files; names: of the file of a segment, with {id}, {start} and {end},
+        seconds as in the table.
+
+    Segments without a file, as videos vanish, are left out, and their number is logged. Raises
+    InputError where none has one.
+    """
+
+    def __init__(
+        self,
+        segments: str,
+        classes: str,
+        clips: str,
+        names: str = "Y{id}.wav",
+        rate: int = 32000,
+        seconds: float = 10.0,
+        in_memory: bool = False,
+    ) -> None:
+        known = rows_of(Path(classes), {"index", "mid", "display_name"})
+        numbers = {row["mid"]: int(row["index"]) for row in known}
+        items, missing = [], 0
+        for name, start, end, ids in segments_of(Path(segments)):
+            path = Path(clips) / names.format(id=name, start=start, end=end)
+            if unknown := [mid for mid in ids if mid not in numbers]:
+                raise InputError(f"{segments} has the class {unknown[0]}, and {classes} has not.")
+            if path.is_file():
+                items.append((path, [numbers[mid] for mid in ids]))
+            else:
+                missing += 1
+        if not items:
+            raise InputError(
+                f"Of {missing} segments of {segments} none has a file in {clips}, by the name "
+                f"{names}: give clips and names of the data set."
+            )
+        if missing:
+            print_log(f"{missing} of {missing + len(items)} segments have no file in {clips}.")
+        titles = [row["display_name"] for row in sorted(known, key=lambda row: int(row["index"]))]
+        super().__init__(items, titles, rate, seconds, in_memory)
+
+
+def segments_of(path: Path) -> Iterable[tuple[str, str, str, list[str]]]:
+    """id, start and end in seconds, ids of classes."""
+    with opened(path) as file:
+        lines = (line for line in file if not line.startswith("#"))
+        for row in csv.reader(lines, skipinitialspace=True):
+            if len(row) != 4:
+                raise InputError(
+                    f"{path} has a row of {len(row)} columns in place of 4, {', '.join(row)!r}: "
+                    f"is it one of AudioSet's tables of segments?"
+                )
+            name, start, end, ids = row
+            yield name, start, end, ids.split(",")
+
+
+def rows_of(path: Path, columns: set[str]) -> list[dict[str, str]]:
+    """Raises InputError for a table that is not there, or lacks one of the columns."""
+    with opened(path) as file:
+        reader = csv.DictReader(file)
+        if lacking := columns - set(reader.fieldnames or ()):
+            raise InputError(
+                f"{path} lacks the column {', '.join(sorted(lacking))}; its first line has "
+                f"{', '.join(reader.fieldnames or ()) or 'nothing'}."
+            )
+        return list(reader)
+
+
+def opened(path: Path):
+    if not path.is_file():
+        raise InputError(
+            f"There is no {path}: for the spoken prompts run python -m projects.audio.prepare, or "
+            f"name the table of your own clips in the config's data sets."
+        )
+    return path.open(newline="", encoding="utf-8")
