@@ -173,7 +173,7 @@ def draw(figures: Figures, path: Path) -> None:
     rows = figure.subplots(1, len(figures), sharex=True, sharey=True)
     for axes, (network, arms) in zip(rows, figures.items(), strict=True):
         axes.set_title(TITLES[network], fontsize=9)
-        for place, (arm, seeds) in enumerate(arms.items()):
+        for place, seeds in enumerate(arms.values()):
             values = list(seeds.values())
             axes.plot(values, [place] * len(values), "o", ms=3, alpha=0.4, color=f"C{place}")
             if values:

@@ -10,6 +10,8 @@ from projects.audio.audio.sounds import write_sound
 PROJECT = Path(__file__).resolve().parents[2] / "projects" / "audio"
 RATE = 8000
 PARTS = ("training", "validation", "test")
+# Of a clip; four stages need as many frames.
+SECONDS = 1.4
 # Class: frequency in Hz.
 TONES = dict(low=300, middle=1000, high=3000)
 
@@ -26,7 +28,7 @@ def write_clips(folder: Path, each: int = 2) -> Path:
         for name, frequency in TONES.items():
             for number in range(each):
                 path = f"{part}/{name}{number}.wav"
-                write_sound(folder / path, tone(frequency * (1 + 0.02 * number)), RATE)
+                write_sound(folder / path, tone(frequency * (1 + 0.02 * number), SECONDS), RATE)
                 lines.append(f"{path},{name},{part}")
     table = folder / "labels.csv"
     table.write_text("\n".join(lines) + "\n")
@@ -42,6 +44,6 @@ def small(path: Path, table: Path, work_dir: Path) -> Config:
     cfg.default_hooks.checkpoint.interval = 2
     cfg.model.backbone.update(widths=(4, 8, 16, 32), depths=(1, 1, 1, 1), num_classes=len(TONES))
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.update(table=str(table), seconds=0.5)
+        loader.dataset.update(table=str(table), seconds=SECONDS)
         loader.batch_size = 4
     return cfg

@@ -6,6 +6,7 @@
 from .classifier import SoundClassifier
 from .data import AudioSet, ClipFolder
 from .features import LogMel
+from .lamb import lamb
 from .metrics import SoundMetric
 from .networks import spectrogram_network
 from .preprocessor import SpectrogramPreprocessor
@@ -17,5 +18,6 @@ __all__ = [
     "SoundClassifier",
     "SoundMetric",
     "SpectrogramPreprocessor",
+    "lamb",
     "spectrogram_network",
 ]

@@ -103,7 +103,8 @@ class ClipFolder(Clips):
 class AudioSet(Clips):
     """AudioSet as it is published: tables of segments and of classes, and a folder of clips.
 
-    segments: such as eval_segments.csv, rows of a YouTube id, start, end and ids of classes.
+    segments: path of one or several tables such as eval_segments.csv, rows of a YouTube id, start,
+        end and ids of classes.
     classes: class_labels_indices.csv.
     clips: folder of the sound files; names: of the file of a segment, with {id}, {start} and {end},
         seconds as in the table.
@@ -114,7 +115,7 @@ class AudioSet(Clips):
 
     def __init__(
         self,
-        segments: str,
+        segments: str | Sequence[str],
         classes: str,
         clips: str,
         names: str = "Y{id}.wav",
@@ -125,18 +126,19 @@ class AudioSet(Clips):
         known = rows_of(Path(classes), {"index", "mid", "display_name"})
         numbers = {row["mid"]: int(row["index"]) for row in known}
         items, missing = [], 0
-        for name, start, end, ids in segments_of(Path(segments)):
+        tables = [segments] if isinstance(segments, str) else segments
+        for name, start, end, ids in (row for table in tables for row in segments_of(Path(table))):
             path = Path(clips) / names.format(id=name, start=start, end=end)
             if unknown := [mid for mid in ids if mid not in numbers]:
-                raise InputError(f"{segments} has the class {unknown[0]}, and {classes} has not.")
+                raise InputError(f"{name} is of the class {unknown[0]}, which {classes} has not.")
             if path.is_file():
                 items.append((path, [numbers[mid] for mid in ids]))
             else:
                 missing += 1
         if not items:
             raise InputError(
-                f"Of {missing} segments of {segments} none has a file in {clips}, by the name "
-                f"{names}: give clips and names of the data set."
+                f"Of {missing} segments of {', '.join(tables)} none has a file in {clips}, by the "
+                f"name {names}: give clips and names of the data set."
             )
         if missing:
             print_log(f"{missing} of {missing + len(items)} segments have no file in {clips}.")

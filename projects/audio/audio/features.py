@@ -18,7 +18,7 @@ class LogMel(nn.Module):
 
     rate: samples a second; window, hop: in samples; bins: length of the Fourier transform, the
         window padded with zeros, None for the window's own.
-    bands: triangles of height 1, of equal width on HTK's mel scale between the `frequencies`, in Hz.
+    bands: triangles of height 1, equally wide on HTK's mel scale, between two `frequencies` in Hz.
     decibels: of a clip, all that is so far and further below its loudest cell counts as that far
         below, and the loudest cell as 0; None leaves levels as they are.
 

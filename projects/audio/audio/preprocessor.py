@@ -17,8 +17,8 @@ class SpectrogramPreprocessor(BaseDataPreprocessor):
     erase: share of clips in whose power spectrum a random rectangle becomes silence (timm's random
         erasing).
     mixup: strength of mixup; 0 mixes nothing.
-    smoothing: of labels, which become 1 - smoothing / 2 and smoothing / 2 with several labels a
-        clip, and leave smoothing / classes to every class with one (`multi_label`).
+    smoothing: of labels, which give up this share of what they are, of which every class gets its
+        part, with several labels a clip as well.
     """
 
     def __init__(
@@ -31,13 +31,12 @@ class SpectrogramPreprocessor(BaseDataPreprocessor):
         erase: float = 0.0,
         mixup: float = 0.0,
         smoothing: float = 0.0,
-        multi_label: bool = False,
     ) -> None:
         super().__init__()
         self.features = LogMel(**features)
         self.mean, self.std = mean, std
         self.roll, self.speed, self.erase, self.mixup = roll, speed, erase, mixup
-        self.smoothing, self.multi_label = smoothing, multi_label
+        self.smoothing = smoothing
 
     def forward(self, data: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """data: inputs (N, samples), int16 or float of full scale 1, and labels (N, classes)."""
@@ -54,8 +53,7 @@ class SpectrogramPreprocessor(BaseDataPreprocessor):
             power = erased(power[:, None], self.erase)[:, 0]
         inputs = self.standardised(self.features.levels(power))
         if self.smoothing:
-            rest = 1 / 2 if self.multi_label else 1 / labels.shape[1]
-            labels = labels * (1 - self.smoothing) + self.smoothing * rest
+            labels = (1 - self.smoothing) * labels + self.smoothing / labels.shape[1]
         if self.mixup:
             inputs, labels = mixed(inputs, labels, self.mixup)
         return dict(inputs=inputs, labels=labels)

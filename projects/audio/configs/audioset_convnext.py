@@ -1,0 +1,2 @@
+_base_ = "./_base_/audioset.py"
+model = dict(backbone=dict(network="convnext"))
