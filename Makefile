@@ -7,9 +7,10 @@ endif
 VENV := $(if $(filter openmmlab,$(STACK)),.venv,.venv-$(STACK))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
-# Networks of others, which tests convert; see tests/helpers/networks.py.
-NETWORKS := timm torchvision segmentation-models-pytorch monai huggingface-hub httpx2 httpcore2 h11 anyio \
-	idna truststore $(if $(filter openmmlab,$(STACK)),mmpretrain modelindex model-index \
+# Networks of others, which tests convert, and what looks into them; see tests/helpers/networks.py.
+NETWORKS := timm torchvision captum segmentation-models-pytorch monai huggingface-hub httpx2 \
+	httpcore2 h11 anyio idna truststore \
+	$(if $(filter openmmlab,$(STACK)),mmpretrain modelindex model-index \
 	mat4py importlib-metadata lazy-importer zipp einops ordered-set Markdown click)
 
 # Threads that wait soon give their core away. OpenMP's default, to spin, makes training several

@@ -39,6 +39,8 @@ extras = dict(
     analysis=["seaborn"],
     # Networks that mmseg's TIMMBackbone builds; timm brings torchvision.
     timm=["timm>=1.0"],
+    # Networks, figures, formats beside WAV, and Grad-CAM of projects/audio.
+    audio=["timm>=1.0", "scikit-learn", "soundfile", "captum"],
     # mmpretrain imports torchvision without declaring it.
     cls=["mmpretrain>=1.2", "torchvision"],
     # matplotlib and scikit-learn are what examples/digits.py needs.

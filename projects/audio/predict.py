@@ -7,7 +7,7 @@ file a line is printed and a picture written: its spectrogram, and what in it sp
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from mmdcls.checkpoint.trained import load_trained
 from mmdcls.errors import InputError
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.running.prediction import check_device
+from projects.audio.audio.data import titles_of
 from projects.audio.audio.features import LogMel
 from projects.audio.audio.sounds import fitted, read_sound
 
@@ -71,7 +72,7 @@ def predict(
     clips = trained.cfg.test_dataloader.dataset
     features = model.data_preprocessor.features
     length = round(features.rate * clips.get("seconds", 10.0))
-    classes = trained.dataset_meta.get("classes")
+    classes = trained.dataset_meta.get("classes") or classes_of(clips)
     out.mkdir(parents=True, exist_ok=True)
     for file in tqdm(files, unit="file"):
         sound = read_sound(file, features.rate)
@@ -93,6 +94,13 @@ def predict(
             title,
             out / f"{file.stem}.png",
         )
+
+
+def classes_of(dataset: Mapping) -> list[str]:
+    """Of a config of AudioSet, for weights that do not say; none where its table is not there."""
+    table = dataset.get("classes")
+    is_there = isinstance(table, str) and Path(table).is_file()
+    return list(titles_of(Path(table)).values()) if is_there else []
 
 
 def heat_of(model: nn.Module, inputs: Tensor, label: int, stage: int | None = None) -> Tensor:

@@ -10,7 +10,8 @@ from helpers.published_networks import file_of, published
 from helpers.sounds import PROJECT
 from mmdcls.checkpoint.load import load_into
 from mmdcls.dcls import Dcls2d, position_owners
-from projects.audio.audio import spectrogram_network
+from mmdcls.errors import InputError
+from projects.audio.audio import networks, spectrogram_network
 
 SMALL = dict(depths=(1, 1, 1, 1), widths=(8, 16, 32, 64), num_classes=5)
 
@@ -55,13 +56,23 @@ PARAMETERS = dict(convnext=28.6, convformer=26.8, fastvit=21.5)
 @pytest.mark.slow
 @pytest.mark.parametrize("network", PARAMETERS)
 def test_the_published_recipe_builds_the_published_network(network):
-    cfg = Config.fromfile(PROJECT / f"configs/audioset_{network}.py")
+    cfg = Config.fromfile(PROJECT / "configs" / f"audioset_{network}.py")
     cfg.model.backbone.num_classes = 1000
     model = MODELS.build(cfg.model)
     count = sum(parameter.numel() for parameter in model.backbone.parameters())
     assert round(count / 1e6, 1) == PARAMETERS[network]
     owners = position_owners(model).values()
     assert {(owner.kernel_size, owner.kernel_count) for owner in owners} == {((23, 23), 26)}
+
+
+@pytest.mark.parametrize("fault", [ImportError("no timm"), RuntimeError("no operator nms")])
+def test_without_timm_it_is_told_what_to_install(fault, monkeypatch):
+    def fails(name):
+        raise fault
+
+    monkeypatch.setattr(networks, "import_module", fails)
+    with pytest.raises(InputError, match=r"cannot be imported .* with a torchvision"):
+        spectrogram_network("convnext", **SMALL)
 
 
 def test_lamb_is_that_of_timm():

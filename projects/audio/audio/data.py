@@ -123,8 +123,8 @@ class AudioSet(Clips):
         seconds: float = 10.0,
         in_memory: bool = False,
     ) -> None:
-        known = rows_of(Path(classes), {"index", "mid", "display_name"})
-        numbers = {row["mid"]: int(row["index"]) for row in known}
+        titles = titles_of(Path(classes))
+        numbers = {mid: number for number, mid in enumerate(titles)}
         items, missing = [], 0
         tables = [segments] if isinstance(segments, str) else segments
         for name, start, end, ids in (row for table in tables for row in segments_of(Path(table))):
@@ -142,8 +142,14 @@ class AudioSet(Clips):
             )
         if missing:
             print_log(f"{missing} of {missing + len(items)} segments have no file in {clips}.")
-        titles = [row["display_name"] for row in sorted(known, key=lambda row: int(row["index"]))]
-        super().__init__(items, titles, rate, seconds, in_memory)
+        super().__init__(items, list(titles.values()), rate, seconds, in_memory)
+
+
+def titles_of(path: Path) -> dict[str, str]:
+    """Of AudioSet's table of classes: id and name, in the order of the numbers."""
+    rows = rows_of(path, {"index", "mid", "display_name"})
+    rows.sort(key=lambda row: int(row["index"]))
+    return {row["mid"]: row["display_name"] for row in rows}
 
 
 def segments_of(path: Path) -> Iterable[tuple[str, str, str, list[str]]]:

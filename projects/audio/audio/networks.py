@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import import_module
 
 from torch import nn
 
@@ -41,13 +42,8 @@ def spectrogram_network(
     """
     check_choice("network", network, NETWORKS)
     check_choice("draw", draw, DRAWS)
-    try:
-        model = NETWORKS[network](num_classes, depths, widths, options)
-    except ImportError as error:
-        raise InputError(
-            f"network={network!r} is built by timm, which cannot be imported ({error}): pip "
-            f'install -c constraints.txt -e ".[audio]".'
-        ) from error
+    check_timm(network)
+    model = NETWORKS[network](num_classes, depths, widths, options)
     if dcls is not None:
         convert(model, WHERE | dict(dcls))
     if draw == "torch":
@@ -57,6 +53,17 @@ def spectrogram_network(
             elif hasattr(module, "reset_parameters"):
                 module.reset_parameters()
     return model
+
+
+def check_timm(network: str) -> None:
+    try:
+        import_module("timm")
+    # A torchvision for another torch raises RuntimeError.
+    except (ImportError, RuntimeError) as error:
+        raise InputError(
+            f"network={network!r} is built by timm, which cannot be imported ({error}): pip "
+            f'install -c constraints.txt -e ".[audio]", with a torchvision for the same torch.'
+        ) from error
 
 
 def convnext(num_classes: int, depths: tuple | None, widths: tuple | None, options: dict):
