@@ -35,6 +35,24 @@ def write_clips(folder: Path, each: int = 2) -> Path:
     return table
 
 
+def write_audioset(folder: Path, seconds: float = 0.2, rate: int = RATE) -> dict[str, str]:
+    """Its tables of three classes and three segments, one of which has no file."""
+    (folder / "classes.csv").write_text(
+        'index,mid,display_name\n0,/m/a,"Speech, all"\n1,/m/b,Music\n2,/m/c,Dog\n'
+    )
+    (folder / "eval.csv").write_text(
+        "# Segments csv created Sun Mar  5 10:54:25 2017\n"
+        "# num_ytids=3, num_segs=3, num_unique_labels=3, num_positive_labels=4\n"
+        "# YTID, start_seconds, end_seconds, positive_labels\n"
+        '-0RWZT-miFs, 420.000, 430.000, "/m/a,/m/c"\n'
+        '0123456789a, 0.000, 10.000, "/m/b"\n'
+        'gone0000000, 30.000, 40.000, "/m/b"\n'
+    )
+    for number, name in enumerate(("-0RWZT-miFs", "0123456789a")):
+        write_sound(folder / f"clips/Y{name}.wav", tone(500 * (number + 1), seconds, rate), rate)
+    return dict(segments=str(folder / "eval.csv"), classes=str(folder / "classes.csv"))
+
+
 def small(path: Path, table: Path, work_dir: Path) -> Config:
     """A config of the prompts, with two steps of a thin network on such clips."""
     cfg = Config.fromfile(path)

@@ -1,13 +1,12 @@
 """How the audio project reads clips: files, folders with a table, AudioSet."""
 
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from helpers.sounds import RATE, TONES, tone, write_clips
+from helpers.sounds import RATE, TONES, tone, write_audioset, write_clips
 from mmdcls.errors import InputError
 from projects.audio.audio import AudioSet, ClipFolder
 from projects.audio.audio.sounds import fitted, read_sound, write_sound
@@ -78,24 +77,6 @@ def test_tables_that_do_not_serve_are_told(text, options, words, tmp_path):
         table.write_text(text)
     with pytest.raises(InputError, match=words):
         ClipFolder(str(table), RATE, 0.5, **options)[0]
-
-
-def write_audioset(folder: Path) -> dict:
-    """Its tables of three classes and three segments, one of which has no file."""
-    (folder / "classes.csv").write_text(
-        'index,mid,display_name\n0,/m/a,"Speech, all"\n1,/m/b,Music\n2,/m/c,Dog\n'
-    )
-    (folder / "eval.csv").write_text(
-        "# Segments csv created Sun Mar  5 10:54:25 2017\n"
-        "# num_ytids=3, num_segs=3, num_unique_labels=3, num_positive_labels=4\n"
-        "# YTID, start_seconds, end_seconds, positive_labels\n"
-        '-0RWZT-miFs, 420.000, 430.000, "/m/a,/m/c"\n'
-        '0123456789a, 0.000, 10.000, "/m/b"\n'
-        'gone0000000, 30.000, 40.000, "/m/b"\n'
-    )
-    for number, name in enumerate(("-0RWZT-miFs", "0123456789a")):
-        write_sound(folder / f"clips/Y{name}.wav", tone(500 * (number + 1), 0.2), RATE)
-    return dict(segments=str(folder / "eval.csv"), classes=str(folder / "classes.csv"))
 
 
 def test_audioset_as_it_is_published(tmp_path):

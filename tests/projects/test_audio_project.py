@@ -1,6 +1,7 @@
 """The audio project as a newcomer runs it: prepare, train, test, study, report, predict."""
 
 import csv
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from mmengine.registry import DATASETS, MODELS
 
 from helpers.catalogue import skip_without
 from helpers.provocations import load_tool
-from helpers.sounds import PROJECT, RATE, TONES, small, tone, write_clips
+from helpers.sounds import PROJECT, RATE, TONES, small, tone, write_audioset, write_clips
 from mmdcls.errors import InputError
 from mmdcls.study.cells import config_of
 from mmdcls.study.records import read_records
@@ -65,6 +66,31 @@ def test_tools_train_and_test_it_and_it_predicts(trained, tmp_path, capsys):
     ):
         with pytest.raises(SystemExit, match=words):
             predict.main([config, checkpoint, *wrong, "--out", str(out), "--device", "cpu"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_published_recipe_trains(network, tmp_path):
+    tables = write_audioset(tmp_path, seconds=1.5, rate=32000)
+    cfg = Config.fromfile(PROJECT / "configs" / f"audioset_{network}.py")
+    cfg.model.backbone.update(widths=(8, 16, 32, 64), depths=(1, 1, 1, 1), num_classes=3)
+    cfg.param_scheduler = []
+    cfg.train_cfg.max_epochs = 1
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.dataset.update(tables, clips=str(tmp_path / "clips"), seconds=1.5)
+    cfg.train_dataloader.dataset.segments = [tables["segments"]] * 2
+    cfg.work_dir = str(tmp_path / "run")
+    # Runs of one name in one second would share a log.
+    path = tmp_path / f"{network}.py"
+    cfg.dump(path)
+    load_tool("train").main([str(path)])
+    (log,) = (tmp_path / "run").glob("*/vis_data/scalars.json")
+    figures = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"mAP", "AUC", "d_prime"} <= figures[-1].keys()
+    assert np.isfinite(figures[0]["loss"])
+    saved = torch.load(tmp_path / "run/epoch_1.pth", weights_only=True)
+    assert tuple(saved["meta"]["dataset_meta"]["classes"]) == ("Speech, all", "Music", "Dog")
 
 
 class Half(torch.nn.Module):
