@@ -40,9 +40,9 @@ def apply_flags(cfg: Config, arguments: argparse.Namespace) -> None:
     if arguments.tta:
         if "tta_pipeline" not in cfg or "tta_model" not in cfg:
             raise SystemExit(
-                "--tta needs tta_pipeline and tta_model in the config: take the first from "
-                "configs/_base_/datasets/ade20k.py, with the sizes of your test pipeline, and for "
-                "the second tta_model = dict(type='SegTTAModel')"
+                "--tta needs tta_pipeline and tta_model in the config: take both from what "
+                "`mmdcls config dcls-convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512` prints, "
+                "with the sizes of your test pipeline"
             )
         if apart := views_apart(cfg):
             warnings.warn(apart, stacklevel=2)

@@ -71,14 +71,15 @@ def deploy(
         raise InputError(f"{out} is a file; give a folder to write to.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".deploy_") as folder:
-        functions = write(wanted, Path(folder), trained, graph, original, size)
         if "plain" in wanted:
+            # First, for it may be impossible, and exporting takes long.
             try:
                 write_plain(trained, original, size, Path(folder))
             except NoPlainConfig as error:
                 if formats:
-                    raise
+                    raise NoPlainConfig(f"{error} Leave plain out of --formats.") from None
                 say(f"no plain config: {error}")
+        functions = write(wanted, Path(folder), trained, graph, original, size)
         out.mkdir(exist_ok=True)
         remove_earlier(out)
         for path in sorted(Path(folder).iterdir()):

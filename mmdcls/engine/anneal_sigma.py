@@ -77,7 +77,8 @@ class AnnealSigma(Hook):
                 raise InputError(f"mmdcls.AnnealSigma: {error}.") from None
         option = f"mmdcls.AnnealSigma's end={self.end}"
         lost = f"widths do not come to to_width={self.to_width}"
-        warn_of_end(option, self.end, runner, self.by_epoch, lost)
+        # The last iteration, or epoch, is the one before the training's length.
+        warn_of_end(option, self.end + 1, runner, self.by_epoch, lost)
         self._owners = list(owners.values())
         self._handles = [owner.sigma.register_hook(self.hold) for owner in self._owners]
 

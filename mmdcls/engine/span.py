@@ -33,7 +33,7 @@ def warn_of_end(option: str, needed: int, runner: Runner, by_epoch: bool, lost: 
         unit = "epoch" if by_epoch else "iteration"
         count = f"{length} {unit}{'' if length == 1 else 's'}"
         print_log(
-            f"{option} is beyond a training of {count}: {lost}; give a smaller one.",
+            f"{option} does not come in a training of {count}: {lost}; give a smaller one.",
             runner.logger,
             logging.WARNING,
         )
