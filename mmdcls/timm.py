@@ -8,6 +8,7 @@ docs/weights.md, by names of timm or of the published code.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -70,7 +71,8 @@ default_cfgs = {}
 def build(name: str, pretrained: bool, **options) -> nn.Module:
     """One of `NETWORKS`; options are those of `timm.create_model`.
 
-    Raises ValueError for pretrained=True without a source of weights.
+    Raises ValueError for pretrained=True without a source of weights, or with a file that is not
+    there.
     """
     source = [options.get(key) for key in ("pretrained_cfg", "pretrained_cfg_overlay")]
     cfg = resolve_pretrained_cfg(name, *source)
@@ -78,6 +80,11 @@ def build(name: str, pretrained: bool, **options) -> nn.Module:
         raise ValueError(
             f"{name} brings no weights: give pretrained_cfg_overlay=dict(file=FILE), such as one "
             f"of the published files of docs/weights.md, or pretrained=False"
+        )
+    if pretrained and cfg.file and not Path(cfg.file).is_file():
+        raise ValueError(
+            f"{name} finds no file {cfg.file}, which pretrained_cfg_overlay names: give the path "
+            f"of one that is there, such as one of docs/weights.md, or pretrained=False"
         )
     network, rule = NETWORKS[name]
 

@@ -193,6 +193,11 @@ def test_weights_are_given_or_not_asked_for():
         thin(pretrained=True)
 
 
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match="dcls_convnext_tiny finds no file .*nowhere.pth, which"):
+        by_overlay(str(tmp_path / "nowhere.pth"))
+
+
 def test_torch_hub_has_them(tmp_path):
     assert set(runpy.run_path(str(ROOT / "hubconf.py"))) >= set(COUNTS)
     file = saved(dict(model=theirs().state_dict()), tmp_path)
