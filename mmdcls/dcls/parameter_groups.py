@@ -10,7 +10,7 @@ from torch import nn
 from .arguments import check_choice, check_number, check_whole
 from .elements import ElementPositions, position_owners
 from .groups import borrowers_from_outside
-from .travel import travel_rate
+from .travel import highest_rate, leap, travel_rate
 from .wrappers import unwrapped, without_wrappers
 
 # From the name of a parameter in the model to its layer and the topmost one, that of the heads.
@@ -84,9 +84,13 @@ def parameter_groups(
         # For each group of positions anew.
         schedule = list(schedule)
     groups = rule.groups(model)
+    highest = 0.0
     for group in groups:
         if "position_travel" in group:
             group["lr"] = travel_rate(group.pop("position_travel"), schedule)
+            highest = max(highest, highest_rate(group["lr"], schedule))
+    if sentence := leap(highest):
+        warnings.warn(sentence, stacklevel=2)
     if unused := rule.unused_keys(model):
         warnings.warn(unused_sentence("custom_keys", unused), stacklevel=2)
     if borrowers := borrowers_from_outside(model):

@@ -10,6 +10,20 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from .arguments import check_whole, is_number
 
+# In cells. From one cell to the next a kernel follows a position smoothly, and no gradient knows
+# what lies further: a longer step is a leap in the dark.
+LONGEST_STEP = 1.0
+
+
+def leap(rate: float) -> str | None:
+    """A sentence where the highest rate of a training lets positions leap over cells."""
+    if rate <= LONGEST_STEP:
+        return None
+    return (
+        f"position_travel lets a position move by {rate:.3g} cells in one step, and its gradient "
+        f"knows of the next cell alone: train for more iterations, or ask for a shorter way"
+    )
+
 
 def travel_factor(
     wanted: float, way: Callable[[float], float], schedule: str = "this schedule"
@@ -54,6 +68,13 @@ def travel_rate(
             "initial rate to the rates of all steps: what each step's rate is of the initial one"
         )
     return wanted / sum(factors)
+
+
+def highest_rate(
+    lr: float, schedule: Sequence[float] | Callable[[float], Sequence[float]]
+) -> float:
+    """Of all steps, with an initial rate."""
+    return max(schedule(lr)) if callable(schedule) else lr * max(schedule)
 
 
 def scheduled_rates(

@@ -14,7 +14,7 @@ from mmengine.optim import (
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.optim import Optimizer
 
-from mmdcls.dcls.travel import travel_factor
+from mmdcls.dcls.travel import leap, travel_factor
 from mmdcls.errors import InputError
 from mmdcls.registry import HOOKS
 
@@ -54,12 +54,16 @@ class PositionTravel(Hook):
         check_known(schedulers)
         check_stepped(schedulers, runner.hooks)
         steps = Steps(runner.train_loop, wrapper._accumulative_counts)
+        highest = 0.0
         for group in unsettled:
-            settle(group, optimizer.param_groups.index(group), schedulers, steps)
+            index = optimizer.param_groups.index(group)
+            highest = max(highest, settle(group, index, schedulers, steps))
             runner.logger.info(
                 f"{group['group_name']}: rate {group['initial_lr']:.3g}, with which a position can "
                 f"travel {group['position_travel']:.3g} cells in {runner.max_iters} iterations"
             )
+        if sentence := leap(highest):
+            runner.logger.warning(f"paramwise_cfg.{sentence}")
 
 
 class Steps:
@@ -121,12 +125,12 @@ def check_stepped(schedulers: Sequence[_ParamScheduler], hooks: Sequence[Hook]) 
         )
 
 
-def settle(group: dict, index: int, schedulers: Sequence[_ParamScheduler], steps: Steps) -> None:
-    """Set the rates of a group, and what its schedulers know of them."""
-    starts = {}
+def settle(group: dict, index: int, schedulers: Sequence[_ParamScheduler], steps: Steps) -> float:
+    """Set the rates of a group, and what its schedulers know of them; returns the highest."""
+    rates_of = {}
 
     def way(factor: float) -> float:
-        found, starts[factor] = trained(scaled(group, factor), index, schedulers, steps)
+        found, *rates_of[factor] = trained(scaled(group, factor), index, schedulers, steps)
         return found
 
     names = ", ".join(type(scheduler).__name__ for scheduler in schedulers)
@@ -135,10 +139,11 @@ def settle(group: dict, index: int, schedulers: Sequence[_ParamScheduler], steps
     except ValueError as error:
         raise InputError(f"paramwise_cfg.{error}") from None
     rates = scaled(group, factor)
-    start = starts[factor]
+    start, highest = rates_of[factor]
     group.update(rates, lr=start, initial_lr=rates["lr"], travel_is_settled=True)
     for scheduler in schedulers:
         scheduler.base_values[index] *= factor
+    return highest
 
 
 def scaled(group: dict, factor: float) -> dict:
@@ -149,8 +154,8 @@ def scaled(group: dict, factor: float) -> dict:
 
 def trained(
     rates: dict, index: int, schedulers: Sequence[_ParamScheduler], steps: Steps
-) -> tuple[float, float]:
-    """The sum of the rates of all steps of a training, and the first rate."""
+) -> tuple[float, float, float]:
+    """The sum of the rates of all steps of a training, the first rate and the highest of a step."""
     group = dict(rates)
     counted = SimpleNamespace(_with_counter=True)
     optimizer = SimpleNamespace(param_groups=[group], step=counted, _global_step=0)
@@ -162,11 +167,11 @@ def trained(
         copied.verbose = False
         copied.step()
         played.append(copied)
-    way, start = 0.0, group["lr"]
+    way, start, highest = 0.0, group["lr"], 0.0
     for done in range(1, steps.iterations + 1):
         if steps.optimizer_steps(done):
-            way += group["lr"]
+            way, highest = way + group["lr"], max(highest, group["lr"])
         for scheduler in played:
             if steps.schedulers_step(done, scheduler.by_epoch):
                 scheduler.step()
-    return way, start
+    return way, start, highest

@@ -1,5 +1,6 @@
 """With `position_travel`, positions that are pulled one way end where was promised."""
 
+import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,23 @@ BY_EPOCH = {
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_by_iteration(tmp_path, name):
     assert way(config(tmp_path, SCHEDULES[name]))["a"] == pytest.approx(0.5 * RADIUS, rel=0.02)
+
+
+@pytest.mark.parametrize(("iterations", "leaps"), [(20, True), (30, False)])
+def test_a_step_over_more_than_the_next_cell_is_said_once(tmp_path, iterations, leaps):
+    """A way of 25 cells: in 20 iterations the rate is above a cell, in 30 below."""
+    cfg = config(tmp_path, loop=dict(type="IterBasedTrainLoop", max_iters=iterations))
+    cfg.model.sizes.b = (2 * RADIUS + 1, 9)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    log = next(Path(runner.log_dir).glob("*.log")).read_text()
+    sentence = f"move by {0.5 * RADIUS / iterations:.3g} cells in one step"
+    assert log.count(sentence) == log.count("cells in one step") == int(leaps)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        steps = [1.0] * iterations
+        parameter_groups(runner.model, LR, 0.05, position_travel=0.5, schedule=steps)
+    assert [sentence in str(warning.message) for warning in found] == [True] * leaps
 
 
 OWN = {
