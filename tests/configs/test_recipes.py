@@ -156,6 +156,8 @@ def test_boxes_without_width_or_height_stay_proposals_as_published(leaf):
 @every_detector
 def test_mask_heads_start_as_those_of_mask_rcnn(leaf):
     """Convolutions normal with a variance of 2 / fan-out, which Kaiming gives a ReLU; no bias."""
+    if leaf.parent.name == "demo":
+        pytest.skip("the demo leaves its heads as mmdet starts them, which its config explains")
     set_random_seed(0)
     cfg = load(leaf)
     roi_head = MODELS.build(
