@@ -52,6 +52,11 @@ PROGRAMS = {
     ("configs/classification/README.md", "init_cfg"): "tests/configs/test_classification.py::"
     "test_our_tool_trains_a_classifier_whose_averages_fill_a_segmentor",
     ("projects/kernel_makers/README.md", ""): dict(x=torch.randn(1, 64, 9, 9)),
+    ("projects/audio/README.md", '_base_ = "projects/audio'): "a fragment with names of one's own; "
+    "tests/projects/test_audio_clips.py::test_a_folder_of_clips reads such data",
+    ("projects/delays/README.md", "from mmdcls.dcls"): dict(
+        layer=mmdcls.dcls.Dcls1d(2, 3, 5, padding="causal", kernel_count=1)
+    ),
     ("projects/volumes/README.md", ""): "a fragment; projects/volumes/reproduce.py calls it so",
 }
 # By the beginning of a command; the longest counts.
@@ -62,6 +67,7 @@ COMMANDS = {
     "make test": "is what runs the tests",
     "make docs": "tests/test_site.py::test_every_link_and_anchor_within_the_site_is_there",
     "pip": INSTALLS,
+    ".venv/bin/pip": INSTALLS,
     ".venv/bin/python -m pip": INSTALLS,
     ".venv/bin/python -m pytest": "runs tests",
     "pip install notebook": "tests/test_notebook.py::"
@@ -79,6 +85,7 @@ COMMANDS = {
     "python tools/demo.py": MINUTES + "tests/tools/test_demo_tools.py has its parts",
     "python tools/prepare_cells.py": "tests/tools/test_prepare_cells.py::"
     "test_every_frame_has_an_image_and_a_label_map_of_its_size",
+    "python tools/analysis_tools/draw_": "tests/tools/test_demo_tools.py has their functions",
     "python tools/analysis_tools/erf.py": "tests/tools/test_erf.py::"
     "test_it_leaves_a_raw_array_of_each_network_a_table_and_a_picture",
     "python tools/analysis_tools/sweep_kernel_size.py": "tests/tools/test_sweep_kernel_size.py::"
@@ -95,8 +102,11 @@ COMMANDS = {
     'bash "$(python': "tests/installation/test_wheel.py has the scripts in the wheel, and "
     "tests/tools/test_tools.py runs them",
     ".venv/bin/python -m projects.position_study": MINUTES + "tests/projects trains a cell",
+    ".venv/bin/python -m projects.audio": MINUTES + "tests/projects trains a cell",
+    ".venv/bin/python -m projects.delays": MINUTES + "tests/projects trains a cell",
     ".venv/bin/python -m projects.kernel_makers": MINUTES + "tests/projects trains a cell",
     ".venv/bin/python -m projects.volumes": MINUTES + "tests/projects trains a cell",
+    "PYTHONPATH=. .venv/bin/python tools/train.py": MINUTES + "tests/projects trains it shortly",
     ".venv/bin/python tools": MINUTES + "tests/projects trains a cell",
     # Parts of a command.
     "--cfg-options": "tests/tools/test_tools.py::"
