@@ -35,6 +35,7 @@ NEEDS = {
     "mmdet": ("mmcv",),
     "mmseg": ("mmcv",),
     "pycocotools.mask": ("numpy",),
+    "matplotlib": ("numpy",),
     "ftfy": (),
     "regex": (),
 }

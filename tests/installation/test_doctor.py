@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from mmdcls import __version__
 from mmdcls.installation.diagnosis import CHECKS, FAILURES
 from mmdcls.installation.environment import STACKS
 
@@ -41,6 +42,7 @@ FILES = {
     "pycocotools/__init__.py": "",
     "pycocotools/mask.py": "",
     "pkg_resources/__init__.py": "",
+    "matplotlib/__init__.py": "",
     "ftfy/__init__.py": "",
     "regex/__init__.py": "",
 }
@@ -305,6 +307,7 @@ def test_a_healthy_environment_has_no_problem(stack: str, python: Path, tmp_path
     assert result.returncode == 0, result.stdout + result.stderr
     assert "No problem found" in result.stdout
     assert f"stack     {stack}\n" in result.stdout
+    assert f"mmdcls    {__version__}, in {ROOT / 'mmdcls'}\n" in result.stdout
 
 
 def test_what_a_module_prints_is_not_taken_for_a_report(python: Path, tmp_path: Path):
@@ -318,7 +321,8 @@ def test_what_a_module_prints_is_not_taken_for_a_report(python: Path, tmp_path: 
 def test_with_nothing_installed_each_package_is_asked_for(python: Path, tmp_path: Path):
     result = doctor(python, tmp_path)
     assert result.returncode == 1, result.stderr
-    for name in ("numpy", "torch", "mmengine", "mmcv", "mmdet", "mmseg", "pycocotools", "ftfy"):
+    stack = ("mmengine", "mmcv", "mmdet", "mmseg", "pycocotools", "ftfy", "matplotlib")
+    for name in ("numpy", "torch", *stack):
         assert f"{name} is not installed" in result.stdout
     assert "mmdcls.dcls and mmdcls.timm need nothing of it" in result.stdout
 
