@@ -1,4 +1,5 @@
-# Japanese vowels: whose voice it is. Real and small, and it does not tell delays from none.
+# Japanese vowels: whose voice it is. Real and small, and it does not tell
+# learned delays from random ones.
 _base_ = "training.py"
 model = dict(
     type="delays.DelayNetwork",
