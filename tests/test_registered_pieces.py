@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -87,6 +88,11 @@ def tiny_backbone() -> nn.Module:
 
 def train(hook: Any) -> None:
     """Two iterations as a Runner calls them, and an evaluation."""
+    with TemporaryDirectory() as folder:
+        train_in(folder, hook)
+
+
+def train_in(folder: str, hook: Any) -> None:
     net = Tiny()
     runner = SimpleNamespace(
         model=net,
@@ -98,7 +104,8 @@ def train(hook: Any) -> None:
         train_loop=None,
         val_loop=None,
         cfg={},
-        work_dir="",
+        work_dir=folder,
+        log_dir=folder,
         logger=logging.getLogger("registered_pieces"),
         visualizer=SimpleNamespace(add_scalars=ignore, add_image=ignore),
         optim_wrapper=None,
