@@ -105,16 +105,8 @@ def with_borrowed(weights: Mapping[str, Tensor], backbone: nn.Module) -> dict[st
 
 
 def write(content: dict, target: Path) -> None:
-    """Written beside its place and moved there whole.
-
-    Raises InputError where the folder cannot be made.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{target.parent} cannot be made ({error.strerror}); give a file in another folder."
-        ) from error
+    """Written beside its place and moved there whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     half = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(half, "wb") as file:
