@@ -1,12 +1,14 @@
 """Tables and a picture of what the records say, and nothing else."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 
 from matplotlib.figure import Figure
 
 from mmdcls.errors import InputError
+from mmdcls.study.page import write_page
 from mmdcls.study.records import Record, means, read_records
 from mmdcls.study.statistics import OPEN, paired_difference, t_interval, verdict
 from mmdcls.study.text import (
@@ -20,8 +22,6 @@ from projects.audio.tables import AIMS, ARMS, CLAIMS, NETWORKS, REFERENCE, TITLE
 
 TABLE = "prompts"
 RESULTS = Path(__file__).resolve().parent / "results"
-README = RESULTS.parent / "README.md"
-BEGIN, END = "<!-- results: written by study.py -->", "<!-- end of results -->"
 JUDGES = "accuracy"
 DPI = 110
 # By network, arm and seed.
@@ -31,25 +31,12 @@ Figures = dict[str, dict[str, dict[int, float]]]
 def write_report(folder: Path) -> list[Path]:
     """Of the project's own results into its README, of others into one beside them."""
     records = list(read_records(folder).values())
-    if folder == RESULTS:
-        page, path = inserted(README.read_text(), summary_of(records, f"{folder.name}/")), README
-    else:
-        page, path = f"# Results\n\n{summary_of(records)}\n", folder / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
+    path = write_page(partial(summary_of, records), folder, RESULTS)
     if not records:
         return [path]
     picture = folder / f"{TABLE}.png"
     draw(figures_of(records), picture)
     return [path, picture]
-
-
-def inserted(page: str, text: str) -> str:
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise InputError(f"{README} has lost the lines {BEGIN} and {END}; put them back.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def figures_of(records: Iterable[Record], metric: str = JUDGES) -> Figures:

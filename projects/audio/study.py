@@ -10,33 +10,27 @@ any moment, and the same command goes on.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.cells import Cell
-from mmdcls.study.run import DEVICES, run_cells
+from mmdcls.study.command import add_arguments, train_tables
+from mmdcls.study.training import train_cell
 from projects.audio.report import RESULTS, TABLE, write_report
 from projects.audio.tables import ARMS, NETWORKS
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-
-    def add(name: str, text: str, **options) -> None:
-        parser.add_argument(name, help=text, **options)
-
     for name, known in (("--networks", NETWORKS), ("--arms", ARMS)):
         text = f"default all: {', '.join(known)}"
-        add(name, text, nargs="+", choices=known, default=list(known), metavar="NAME")
-    add("--seeds", "how many; default %(default)s", type=int, default=5)
-    add("--workers", "processes; 0 is this one; default %(default)s", type=int, default=1)
-    add("--device", "default a GPU where there is one", choices=DEVICES)
-    add("--seconds", "begin no cell after so many", type=float)
-    add("--results", "folder of the records; default %(default)s", type=Path, default=RESULTS)
+        parser.add_argument(
+            name, help=text, nargs="+", choices=known, default=list(known), metavar="NAME"
+        )
+    add_arguments(parser, RESULTS)
     parsed = parser.parse_args(arguments)
     cells = cells_of(range(parsed.seeds), parsed.networks, parsed.arms)
     with in_a_sentence():
-        outcome = run_cells(cells, parsed.results, parsed.workers, parsed.device, parsed.seconds)
+        outcome = train_tables([(cells, train_cell)], parsed)
         for path in write_report(parsed.results):
             print(path)
     if cells:

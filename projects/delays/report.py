@@ -1,9 +1,10 @@
 """Pages and pictures of what the records say, and nothing else."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-from mmdcls.errors import InputError
+from mmdcls.study.page import write_page
 from mmdcls.study.records import Record, read_records
 from mmdcls.study.statistics import holm, paired_difference, t_interval
 from mmdcls.study.text import difference_text, interval_text, markdown
@@ -12,35 +13,19 @@ from .pictures import draw_delays
 from .tables import TABLES, Table
 
 RESULTS = Path(__file__).resolve().parent / "results"
-README = RESULTS.parent / "README.md"
-BEGIN, END = "<!-- results: written by study.py -->", "<!-- end of results -->"
 FIGURES = dict(unrounded="not rounded", rate="spikes a neuron and step", at_ends="at the ends, %")
 
 
 def write_report(folder: Path) -> list[Path]:
     """Of the project's own results into its README, of others into one beside them."""
     records = list(read_records(folder).values())
-    if folder == RESULTS:
-        text = summary_of(records, f"{folder.name}/")
-        page, path = inserted(README.read_text(), text), README
-    else:
-        page, path = f"# Results\n\n{summary_of(records)}\n", folder / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
+    path = write_page(partial(summary_of, records), folder, RESULTS)
     shown = pictured(records)
     if shown is None:
         return [path]
     picture = folder / "delays.png"
     draw_delays(shown, picture)
     return [path, picture]
-
-
-def inserted(page: str, text: str) -> str:
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise InputError(f"{README} has lost the lines {BEGIN} and {END}; put them back.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def pictured(records: Iterable[Record]) -> Record | None:

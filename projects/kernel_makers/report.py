@@ -1,11 +1,12 @@
 """Tables and a picture of what the records say, and nothing else."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmdcls.errors import InputError
+from mmdcls.study.page import write_page
 from mmdcls.study.records import Record, read_records
 from mmdcls.study.statistics import Interval, t_interval
 from mmdcls.study.text import interval_text, markdown
@@ -13,8 +14,6 @@ from mmdcls.study.text import interval_text, markdown
 from .functions import FUNCTIONS, MAKERS
 
 RESULTS = Path(__file__).resolve().parent / "results"
-README = RESULTS.parent / "README.md"
-BEGIN, END = "<!-- results: written by reproduce.py -->", "<!-- end of results -->"
 # arXiv 2102.02611, 98 thousand parameters, all 60,000 digits, 200 epochs.
 PUBLISHED = 99.31
 DPI = 110
@@ -23,27 +22,13 @@ DPI = 110
 def write_report(folder: Path) -> list[Path]:
     """Of the project's own results into its README, of others into one beside them."""
     records = list(read_records(folder).values())
-    if folder == RESULTS:
-        text = summary_of(records, f"{folder.name}/")
-        page, path = inserted(README.read_text(), text), README
-    else:
-        page, path = f"# Results\n\n{summary_of(records)}\n", folder / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
+    path = write_page(partial(summary_of, records), folder, RESULTS)
     errors = errors_of(records)
     if not errors:
         return [path]
     picture = folder / "functions.png"
     draw(errors, picture)
     return [path, picture]
-
-
-def inserted(page: str, text: str) -> str:
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise InputError(f"{README} has lost the lines {BEGIN} and {END}; put them back.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def errors_of(records: Iterable[Record]) -> dict[tuple[str, str], Interval]:

@@ -8,10 +8,12 @@ Reads nothing but the records, RESULTS/TABLE/*.json, and tables.py.
 import argparse
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from mmdcls.errors import InputError
 from mmdcls.running.failures import in_a_sentence
+from mmdcls.study.page import page_of as page_of_study
 from mmdcls.study.records import Record, read_records
 from mmdcls.study.statistics import VERDICTS, smallest_as_good
 from mmdcls.study.text import (
@@ -29,8 +31,6 @@ from projects.position_study.tables import COUNTS, DATA, SIZES, TABLES
 
 # What `fields.field_figures` tells.
 FIELDS = dict(field_50="half of the field, px", field_99="99 % of the field, px")
-README = RESULTS.parent / "README.md"
-BEGIN, END = "<!-- results: written by report.py -->", "<!-- end of results -->"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -57,19 +57,8 @@ def pages_of(records: list[Record], folder: Path) -> dict[Path, str]:
     """Text by path: a page for each table, and the summary, which of the study's own results
     stands in its README."""
     pages = {folder / f"{name}.md": page_of(records, name) for name in tables_in(records)}
-    if folder == RESULTS:
-        pages[README] = inserted(README.read_text(), summary_of(records, f"{folder.name}/"))
-    else:
-        pages[folder / "README.md"] = f"# Results\n\n{summary_of(records)}\n"
-    return pages
-
-
-def inserted(page: str, text: str) -> str:
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise InputError(f"{README} has lost the lines {BEGIN} and {END}; put them back.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    path, text = page_of_study(partial(summary_of, records), folder, RESULTS)
+    return pages | {path: text}
 
 
 def tables_in(records: Iterable[Record]) -> list[str]:

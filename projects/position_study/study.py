@@ -9,16 +9,15 @@ tells what came out.
 """
 
 import argparse
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from mmdcls.errors import InputError
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.cells import Cell
+from mmdcls.study.command import Train, add_arguments, train_tables
 from mmdcls.study.records import read_records
-from mmdcls.study.run import DEVICES, Outcome, run_cells
 from mmdcls.study.training import train_cell
 from projects.position_study.fields import field_figures
 from projects.position_study.recipes import Figures, best_recipe, figures_of
@@ -30,18 +29,16 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def main(arguments: list[str] | None = None) -> None:
     parsed = parse_arguments(arguments)
     train = partial(train_cell, figures_of=field_figures)
-    until = None if parsed.seconds is None else time.monotonic() + parsed.seconds
-    total = Outcome()
-    # The others take the recipe that the first finds.
-    first = [name for name in parsed.tables if name == "recipe"]
-    rest = [name for name in parsed.tables if name != "recipe"]
+
+    def cells() -> Iterator[tuple[list[Cell], Train]]:
+        # The other tables take the recipe that the first finds.
+        for is_first in (True, False):
+            tables = [name for name in parsed.tables if (name == "recipe") is is_first]
+            if tables:
+                yield cells_of(tables, parsed), train
+
     with in_a_sentence():
-        for tables in (first, rest):
-            if tables and not total.left:
-                cells = cells_of(tables, parsed)
-                seconds = None if until is None else until - time.monotonic()
-                workers, device = parsed.workers, parsed.device
-                total.add(run_cells(cells, parsed.results, workers, device, seconds, train))
+        total = train_tables(cells(), parsed)
     total.tell(parsed.results)
 
 
@@ -60,11 +57,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         default=list(DATA),
         metavar="NAME",
     )
-    add("--seeds", "how many; default %(default)s", type=positive, default=5)
-    add("--workers", "processes; default %(default)s", type=positive, default=1)
-    add("--device", "default a GPU where there is one", choices=DEVICES)
-    add("--seconds", "begin no cell after so many", type=float)
-    add("--results", "folder of the records; default %(default)s", type=Path, default=RESULTS)
+    add_arguments(parser, RESULTS)
     add(
         "--recipe",
         "an arm of the table recipe, for all data; default for each the best on the others",
@@ -72,13 +65,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="ARM",
     )
     return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return number
 
 
 def cells_of(tables: Sequence[str], parsed: argparse.Namespace) -> list[Cell]:

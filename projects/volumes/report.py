@@ -1,16 +1,15 @@
 """Tables of what the records say, and nothing else."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
-from mmdcls.errors import InputError
+from mmdcls.study.page import write_page
 from mmdcls.study.records import Record, read_records
 from mmdcls.study.statistics import paired_difference, t_interval
 from mmdcls.study.text import difference_text, interval_text, markdown
 
 RESULTS = Path(__file__).resolve().parent / "results"
-README = RESULTS.parent / "README.md"
-BEGIN, END = "<!-- results: written by reproduce.py -->", "<!-- end of results -->"
 # Of each data set its figure of merit, and what tables call it.
 MERIT = dict(
     cells=("IoU_nucleus", "nucleus IoU"),
@@ -23,25 +22,11 @@ REFERENCES = ("frames_7", "dense_3")
 
 def write_report(folder: Path) -> list[Path]:
     """Of the project's own results into its README, of others into one beside them."""
-    text = summary_of(list(read_records(folder).values()))
-    if folder == RESULTS:
-        page, path = inserted(README.read_text(), text), README
-    else:
-        page, path = f"# Results\n\n{text}\n", folder / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
-    return [path]
+    records = list(read_records(folder).values())
+    return [write_page(partial(summary_of, records), folder, RESULTS)]
 
 
-def inserted(page: str, text: str) -> str:
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise InputError(f"{README} has lost the lines {BEGIN} and {END}; put them back.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
-
-
-def summary_of(records: list[Record]) -> str:
+def summary_of(records: list[Record], folder: str = "") -> str:
     parts = []
     for table in MERIT:
         own = [record for record in records if record["table"] == table]

@@ -7,14 +7,12 @@ Run it from the repository's root, after `python -m projects.volumes.prepare`. I
 any moment, and the same command goes on.
 """
 
-import argparse
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.cells import Cell
-from mmdcls.study.run import Outcome, run_cells
+from mmdcls.study.command import Table, reproduce
 
 from .report import RESULTS, write_report
 
@@ -43,30 +41,8 @@ UNTESTED = dict(test_cfg=None, test_dataloader=None, test_evaluator=None)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-
-    def add(name: str, text: str, **options) -> None:
-        parser.add_argument(name, help=text, **options)
-
-    add("tables", f"{', '.join(SEEDS)}; none tells what is trained", nargs="*", metavar="TABLE")
-    add("--seeds", f"how many; default {', '.join(map(str, SEEDS.values()))}", type=int)
-    add("--workers", "processes; 0 is this one; default %(default)s", type=int, default=1)
-    add("--seconds", "begin no cell after so many", type=float)
-    add("--results", "folder of the records; default %(default)s", type=Path, default=RESULTS)
-    parsed = parser.parse_args(arguments)
-    if unknown := set(parsed.tables) - SEEDS.keys():
-        parser.error(f"{', '.join(sorted(unknown))} is unknown; there are {', '.join(SEEDS)}")
-    until = None if parsed.seconds is None else time.monotonic() + parsed.seconds
-    total = Outcome()
-    with in_a_sentence():
-        for name in parsed.tables:
-            seconds = None if until is None else until - time.monotonic()
-            chosen = cells_of(name, range(parsed.seeds or SEEDS[name]))
-            total.add(run_cells(chosen, parsed.results, parsed.workers, "cpu", seconds))
-        for path in write_report(parsed.results):
-            print(path)
-    if parsed.tables:
-        total.tell(parsed.results)
+    tables = {name: Table(partial(cells_of, name), seeds=seeds) for name, seeds in SEEDS.items()}
+    reproduce(__doc__, tables, write_report, RESULTS, arguments)
 
 
 def cells_of(table: str, seeds: range) -> list[Cell]:

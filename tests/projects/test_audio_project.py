@@ -180,17 +180,6 @@ def test_claims_are_judged_by_paired_intervals():
         report.summary_of([broken])
 
 
-def test_the_committed_page_is_that_of_the_committed_records():
-    records = list(read_records(report.RESULTS).values())
-    page = report.README.read_text()
-    text = report.summary_of(records, f"{report.RESULTS.name}/")
-    assert page == report.inserted(page, text), f"run {study.__name__} --seeds 0"
-    with pytest.raises(InputError, match="has lost the lines"):
-        report.inserted("# A page", "text")
-    for link in re.findall(r"\]\(([^)#:]+)\)", page):
-        assert (report.README.parent / link).exists(), link
-
-
 def write_packages(folder: Path) -> None:
     """As Debian's packages unpack: the same prompts in every language."""
     for language in prompts.LANGUAGES:

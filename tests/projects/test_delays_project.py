@@ -1,6 +1,5 @@
 """Networks with learned delays: their neurons, their tasks, and what is told of them."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from mmdcls.dcls import position_owners
 from mmdcls.errors import InputError
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
-from projects.delays import demo, prepare, prepare_vowels, report, study
+from projects.delays import demo, prepare, prepare_vowels, report
 from projects.delays.delays import DelayNetwork, Polychrony, ReversedDigits
 from projects.delays.delays.network import Recurrence, learnable
 from projects.delays.delays.neurons import ALPHA, fire, integrate
@@ -280,17 +279,6 @@ def test_fixed_delays_are_whole_and_stay_where_they_are():
     owners = list(position_owners(net).values())
     assert len(owners) == 2 and all(owner.on_cells for owner in owners)
     assert not any(owner.positions.requires_grad for owner in owners)
-
-
-def test_the_committed_page_is_that_of_the_committed_records():
-    records = list(read_records(report.RESULTS).values())
-    page = report.README.read_text()
-    text = report.summary_of(records, f"{report.RESULTS.name}/")
-    assert page == report.inserted(page, text), f"run {study.__name__}"
-    with pytest.raises(InputError, match="has lost the lines"):
-        report.inserted("# A page", "text")
-    for link in re.findall(r"\]\(([^)#:]+)\)", page):
-        assert (report.README.parent / link).exists(), link
 
 
 def test_vowels_are_padded_and_some_of_each_speaker_are_for_validation():

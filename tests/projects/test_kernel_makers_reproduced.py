@@ -2,14 +2,12 @@
 
 import json
 import math
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mmdcls.errors import InputError
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
 from projects.kernel_makers import prepare, report, reproduce
@@ -68,13 +66,15 @@ def test_cells_of_every_table_train(name, tmp_path, monkeypatch):
         arrays[f"{part}_labels"] = random.integers(10, size=4).astype("u1")
     write_arrays(tmp_path / "data/kernel_makers/digits.npz", arrays)
     monkeypatch.chdir(tmp_path)
-    cells, train = reproduce.TABLES[name]
+    table = reproduce.TABLES[name]
     short = {"train_cfg.max_iters": 2}
     if name == "digits":
         short |= {"train_dataloader.batch_size": 2}
         short |= {"model.backbone.width": 4, "model.in_channels": 4}
-    chosen = [replace(cell, overrides={**cell.overrides, **short}) for cell in cells(range(1))]
-    outcome = run_cells(chosen, tmp_path / "results", 0, train=train)
+    chosen = [
+        replace(cell, overrides={**cell.overrides, **short}) for cell in table.cells(range(1))
+    ]
+    outcome = run_cells(chosen, tmp_path / "results", 0, train=table.train)
     assert outcome.failed == []
     records = read_records(tmp_path / "results").values()
     assert len(records) == len(chosen)
@@ -105,17 +105,6 @@ def test_errors_are_means_over_seeds(tmp_path):
         assert interval.half == pytest.approx(4.302653 * 2 / math.sqrt(3), rel=1e-6)
     assert "12.0 ± 5.0" in report.summary_of(records)
     assert report.summary_of([]) == "Nothing is trained."
-
-
-def test_the_committed_page_is_that_of_the_committed_records():
-    records = list(read_records(report.RESULTS).values())
-    page = report.README.read_text()
-    text = report.summary_of(records, f"{report.RESULTS.name}/")
-    assert page == report.inserted(page, text), f"run {reproduce.__name__}"
-    with pytest.raises(InputError, match="has lost the lines"):
-        report.inserted("# A page", "text")
-    for link in re.findall(r"\]\(([^)#:]+)\)", page):
-        assert (report.README.parent / link).exists(), link
 
 
 def test_digits_are_in_three_parts_each_with_as_many_of_every_digit():

@@ -222,8 +222,3 @@ def test_rivals_have_the_settings_that_are_the_best_of_theirs(rival):
     own = {arm: found[arm][0] for arm in RIVALS.arms if arm.startswith(rival)}
     assert len(own) == 8
     assert MAKERS.arms[rival] == RIVALS.arms[max(own, key=own.get)]
-
-
-def test_a_readme_without_its_lines_is_told():
-    with pytest.raises(InputError, match="has lost the lines"):
-        report.inserted("# A page", "text")

@@ -14,6 +14,7 @@ from mmengine.runner import set_random_seed
 from helpers.studied import invented, write_config
 from helpers.studies import write_data
 from mmdcls.errors import InputError
+from mmdcls.study import command
 from mmdcls.study.cells import base_config, config_of, key_of
 from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
@@ -43,7 +44,7 @@ def noise(monkeypatch, tmp_path):
     def run(cells, folder, workers, device, seconds, train):
         return run_cells(cells, folder, 0, device, seconds, train=invented)
 
-    monkeypatch.setattr(study, "run_cells", run)
+    monkeypatch.setattr(command, "run_cells", run)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import re
 import struct
 import zipfile
 from dataclasses import replace
@@ -298,16 +297,6 @@ def test_differences_are_paired_by_seed():
     text = report.summary_of(records)
     assert "+4.0 [+4.0, +4.0]" in text and "-4.0 [-4.0, -4.0]" in text
     assert report.summary_of([]) == "Nothing is trained."
-
-
-def test_the_committed_page_is_that_of_the_committed_records():
-    records = list(read_records(report.RESULTS).values())
-    page = report.README.read_text()
-    assert page == report.inserted(page, report.summary_of(records)), f"run {reproduce.__name__}"
-    with pytest.raises(InputError, match="has lost the lines"):
-        report.inserted("# A page", "text")
-    for link in re.findall(r"\]\(([^)#:]+)\)", page):
-        assert (report.README.parent / link).exists(), link
 
 
 @each_arm
