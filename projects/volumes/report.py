@@ -14,6 +14,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 MERIT = dict(
     cells=("IoU_nucleus", "nucleus IoU"),
     bleached=("IoU_nucleus", "nucleus IoU"),
+    unstained=("IoU_nucleus", "nucleus IoU"),
     brain=("mIoU", "mIoU"),
     nuclei=("IoU_nucleus", "nucleus IoU"),
 )

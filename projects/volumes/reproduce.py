@@ -1,6 +1,6 @@
 """Train what is not trained yet of the tables, and tell what came out.
 
-    python -m projects.volumes.reproduce choose cells bleached brain nuclei
+    python -m projects.volumes.reproduce choose cells bleached unstained brain nuclei
     python -m projects.volumes.reproduce          # tells anew, and trains nothing
 
 Run it from the repository's root, after `python -m projects.volumes.prepare`. It can be stopped at
@@ -36,7 +36,7 @@ CHOSEN: dict[str, tuple[float, str | None]] = {
     "dcls_bilinear": (1e-2, "normal"),
     "dcls_gaussian": (1e-2, "normal"),
 }
-SEEDS = dict(choose=1, cells=3, bleached=3, brain=1, nuclei=1)
+SEEDS = dict(choose=1, cells=3, bleached=3, unstained=3, brain=3, nuclei=3)
 UNTESTED = dict(test_cfg=None, test_dataloader=None, test_evaluator=None)
 
 

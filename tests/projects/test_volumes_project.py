@@ -117,7 +117,8 @@ def written(tmp_path, monkeypatch):
         arrays = dict(classes=np.array(classes))
         for part in ("training", "validation", "test"):
             maps = random.integers(count, size=(1, 6, 10, 9), dtype=np.uint8)
-            arrays[f"{part}_images"] = 10 * maps[:, None].repeat(channels, 1)
+            order = np.arange(channels, dtype=np.uint8)[:, None, None, None]
+            arrays[f"{part}_images"] = 10 * maps[:, None] + order
             maps[0, 0, 0, 0] = IGNORED
             arrays[f"{part}_maps"] = maps
         write_arrays(tmp_path / f"data/volumes/{name}.npz", arrays)
@@ -136,6 +137,8 @@ def test_windows_of_image_and_classes_are_the_same_place(written):
         firsts.add(tuple(item["targets"].flatten().tolist()))
     assert len(firsts) > 10
     whole = VolumeDataset("data/volumes/cells.npz", "test")[0]
+    turned = VolumeDataset("data/volumes/cells.npz", "test", channels=[1, 0])[0]
+    assert torch.equal(turned["images"].flip(0), whole["images"])
     assert whole["targets"].shape == (6, 10, 9) and len(data) == 1
 
 
@@ -145,6 +148,8 @@ def test_windows_of_image_and_classes_are_the_same_place(written):
         (dict(file="nowhere.npz"), "prepare"),
         (dict(part="more"), "no part 'more'"),
         (dict(crop=(7, 5, 5)), "larger than"),
+        (dict(channels=[2]), "of its 2, from 0"),
+        (dict(channels=[]), "of its 2, from 0"),
     ],
 )
 def test_data_that_cannot_be_had_is_a_sentence(options, words, written):

@@ -23,6 +23,7 @@ class VolumeDataset(Dataset):
     part: "training", "validation" or "test".
     crop: cells of a random window along every axis; None takes volumes whole.
     flips: axes along which every second window is turned round, -1 for the last.
+    channels: which of the file's an item has; None takes all.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class VolumeDataset(Dataset):
         part: str,
         crop: tuple[int, int, int] | None = None,
         flips: Sequence[int] = (),
+        channels: Sequence[int] | None = None,
     ) -> None:
         if not Path(file).is_file():
             raise InputError(
@@ -42,6 +44,11 @@ class VolumeDataset(Dataset):
                 raise InputError(f"{file} has no part {part!r}.")
             self.images, self.targets = arrays[f"{part}_images"], arrays[f"{part}_maps"]
             self.metainfo = dict(classes=tuple(map(str, arrays["classes"])))
+        if channels is not None:
+            there = self.images.shape[1]
+            if not channels or not set(channels) <= set(range(there)):
+                raise InputError(f"channels={channels} of {file} must be of its {there}, from 0.")
+            self.images = self.images[:, list(channels)]
         room = self.targets.shape[1:]
         if crop is not None and any(cells > there for cells, there in zip(crop, room, strict=True)):
             raise InputError(f"crop={crop} is larger than the volumes of {file}, which are {room}.")
