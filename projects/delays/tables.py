@@ -72,7 +72,7 @@ POLYCHRONY = {
     "learned": Arm("learned delays", {}),
     "fixed": Arm("fixed random delays", {**FIXED, **model(delays="fixed")}),
     "none": Arm("no delays, tau 5", none(0, 5.0)),
-    "hidden": Arm("hidden 64, no delays, tau 5", none(64, 5.0, **DRAWN)),
+    "hidden": Arm("hidden 64, no delays, tau 10", none(64, 10.0, **DRAWN)),
     "recurrent": Arm(
         "hidden 40, dense recurrent, tau 5", none(40, 5.0, recurrent="dense", **DRAWN)
     ),
