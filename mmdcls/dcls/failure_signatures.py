@@ -67,9 +67,12 @@ def crowds(share: float, limit: float, group: Group) -> bool:
 
 
 def still_and_learning(distance: float, limit: float, group: Group) -> bool:
-    # Elements that cover their kernel from the start on need not go anywhere.
-    return distance < limit and any(
-        o.positions.requires_grad and not covers(o.positions, o.extents) for o in group.owners
+    learning = [owner for owner in group.owners if owner.positions.requires_grad]
+    # Elements that cover their kernel from the start on need not go anywhere, but what an optimiser
+    # steps does not stand still.
+    return bool(learning) and (
+        distance == 0
+        or (distance < limit and any(not covers(o.positions, o.extents) for o in learning))
     )
 
 

@@ -51,9 +51,9 @@ def chosen(count: int, most: int) -> list[int]:
     return torch.linspace(0, count - 1, min(count, most)).round().long().tolist()
 
 
-def read_positions(path: Path) -> Record:
+def read_positions(path: str | Path) -> Record:
     """By step. What a killed run left of its last line is passed over."""
-    whole, _, _ = path.read_text().rpartition("\n")
+    whole, _, _ = Path(path).read_text().rpartition("\n")
     return {
         line["step"]: {
             name: Kernels(tuple(kernels["extents"]), torch.tensor(kernels["offsets"]))

@@ -13,6 +13,8 @@ from .arguments import check_whole, is_number
 # In cells. From one cell to the next a kernel follows a position smoothly, and no gradient knows
 # what lies further: a longer step is a leap in the dark.
 LONGEST_STEP = 1.0
+# No schedule stays below a tenth of the initial rate; rates themselves do.
+LEAST_FACTOR = 0.1
 
 
 def leap(rate: float) -> str | None:
@@ -37,6 +39,13 @@ def travel_factor(
     Raises ValueError where no factor gives the way that is wanted.
     """
     once, twice = way(1), way(2)
+    if once == twice:
+        raise ValueError(
+            f"position_travel cannot change {schedule}: its rates are the same whatever the "
+            f"initial rate, as OneCycleLR's are where max_lr is one number: give it those of the "
+            f"groups, max_lr=[group['lr'] for group in optimizer.param_groups], or take another "
+            f"scheduler"
+        )
     least = 2 * once - twice
     factor = (wanted - least) / (once - least) if once > least else 0.0
     if factor <= 0:
@@ -66,6 +75,11 @@ def travel_rate(
         raise ValueError(
             "schedule must be numbers of at least 0, not all of them 0, or a function from an "
             "initial rate to the rates of all steps: what each step's rate is of the initial one"
+        )
+    if max(factors) < LEAST_FACTOR:
+        raise ValueError(
+            f"schedule must be what each step's rate is of the initial one, and the highest of "
+            f"these numbers is {max(factors):.3g}: divide rates by the initial rate"
         )
     return wanted / sum(factors)
 

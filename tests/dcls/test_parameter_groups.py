@@ -156,6 +156,7 @@ REFUSED = {
     "travel without a schedule": (dict(position_travel=1.0), "schedule=None need each other"),
     "a schedule for nothing": (dict(schedule=[1.0]), "position_travel=None and schedule="),
     "a schedule of zeros": (dict(position_travel=1.0, schedule=[0.0]), "not all of them 0"),
+    "a schedule of rates": (dict(position_travel=1.0, schedule=[1e-3] * 9), "divide rates by"),
     "a schedule of words": (dict(position_travel=1.0, schedule=["fast"]), "must be numbers"),
     "a schedule that is none": (dict(position_travel=1.0, schedule=5), "must be numbers"),
     "an unending schedule": (
@@ -170,7 +171,7 @@ REFUSED = {
             position_travel=1.0,
             schedule=scheduled_rates(lambda optimizer: OneCycleLR(optimizer, 1.0, 5), 5),
         ),
-        "whatever the rate",
+        r"max_lr=\[group\[.lr.\] for group",
     ),
     "a negative rate": (dict(position_lr_mult=-1.0), "position_lr_mult=-1.0 must be"),
     "no depth": (dict(decay_rate=0.5), "decay_rate=0.5 needs .* Sequential has none"),
