@@ -41,8 +41,9 @@ class Synapse(NamedTuple):
 def whole_delays(layer: DclsNd) -> Tensor:
     """The delays with which the layer is deployed, (out, in/groups, kernel_count), int64.
 
-    Of the first axis, time, in steps: 0 to kernel_size - 1, rounded as `rounded` does. Raises
-    ValueError for a layer whose positions nobody owns.
+    Of the first axis, time, in steps: 0 to kernel_size - 1, rounded as `rounded` does; of a layer
+    whose dilation was set, so many times that. Raises ValueError for a layer whose positions nobody
+    owns, and for positions that are NaN.
     """
     if layer.owner is None:
         raise ValueError(
@@ -53,8 +54,10 @@ def whole_delays(layer: DclsNd) -> Tensor:
     positions = layer.owner.positions
     if size == 1:
         return torch.zeros_like(positions[0], dtype=torch.int64)
+    if positions[0].isnan().any():
+        raise ValueError("positions that are NaN are no delays: go back to weights before them")
     low, high = position_limits(size)
-    return high - positions[0].round().clamp(low, high).long()
+    return (high - positions[0].round().clamp(low, high).long()) * geometry_of(layer).dilation[0]
 
 
 @torch.no_grad()
@@ -67,7 +70,8 @@ def delay_table(layer: DclsNd) -> list[Synapse]:
     if layer.axes != 1:
         raise ValueError(f"a kernel of {layer.axes} axes is no table of delays: give a Dcls1d")
     delays = whole_delays(layer)
-    kernel = delays.new_zeros((*delays.shape[:2], layer.kernel_size[0]), dtype=layer.weight.dtype)
+    longest = (layer.kernel_size[0] - 1) * geometry_of(layer).dilation[0]
+    kernel = delays.new_zeros((*delays.shape[:2], longest + 1), dtype=layer.weight.dtype)
     kernel.scatter_add_(2, delays, layer.weight)
     targets, sources, steps = kernel.nonzero(as_tuple=True)
     weights = kernel[targets, sources, steps]
@@ -101,7 +105,12 @@ def step(
             f"step needs a layer with padding='causal' and stride 1, got padding={padding!r} and "
             f"stride={stride}"
         )
-    before = layer.kernel_size[0] - 1
+    if x.dim() != layer.axes + 1 or x.shape[1] != layer.in_channels:
+        cells = ", cells" * (layer.axes - 1)
+        raise ValueError(
+            f"x {tuple(x.shape)} must be one step of time, (N, {layer.in_channels}{cells})"
+        )
+    before = sides_of(padding, layer.kernel_size, dilation)[0][0]
     needed = (*x.shape[:2], before, *x.shape[2:])
     if past is None:
         past = x.new_zeros(needed)

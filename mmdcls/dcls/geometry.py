@@ -57,6 +57,7 @@ def check_causal(padding: object, padding_mode: str) -> None:
 
 def geometry_of(module: nn.Module) -> Geometry:
     """As its attributes are now: mmseg's MobileNetV3, for one, sets them on finished layers."""
+    check_causal(module.padding, module.padding_mode)
     return checked_geometry(module.stride, module.padding, module.dilation, module.kernel_size)
 
 

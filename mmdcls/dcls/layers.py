@@ -195,7 +195,6 @@ class DclsNd(ElementPositions):
         kernel, (stride, padding, dilation) = self.kernel(shares), geometry_of(self)
         zeros = None
         if padding == "causal":
-            check_causal(padding, self.padding_mode)
             zeros = zeros_around(sides_of(padding, self.kernel_size, dilation))
             padding = "valid"
         if trim:

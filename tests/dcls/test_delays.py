@@ -1,6 +1,7 @@
 """Causal layers: whole delays, tables of them, and one step of time after another."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -94,8 +95,30 @@ def test_the_plain_network_computes_the_same(shape, trim):
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
 def test_what_was_before_the_first_step_is_nothing(mode):
-    with pytest.raises(ValueError, match="padding='causal' needs padding_mode='zeros'"):
+    refused = pytest.raises(ValueError, match="padding='causal' needs padding_mode='zeros'")
+    with refused:
         Dcls1d(1, 1, 3, padding="causal", padding_mode=mode, kernel_count=1)
+    layer = Dcls1d(1, 1, 3, padding=1, padding_mode=mode, kernel_count=1)
+    layer.padding = "causal"
+    with refused:
+        layer(torch.zeros(1, 1, 9))
+
+
+@pytest.mark.parametrize("dilation", [2, 3])
+def test_a_dilation_that_is_set_makes_delays_longer(dilation):
+    shape = (4, 6, 5, 2, 2)
+    layer, x = layer_of(shape), sequence(shape)
+    layer.dilation = (dilation,)
+    past, stepped = None, []
+    for now in x.unbind(-1):
+        y, past = step(layer, now, past)
+        stepped.append(y)
+    torch.testing.assert_close(torch.stack(stepped, -1), layer(x))
+    y = torch.zeros(2, shape[1], 30, dtype=torch.float64)
+    for source, target, delay, weight in delay_table(layer):
+        y[:, target, delay:] += weight * x[:, source, : 30 - delay]
+    with rounded(layer):
+        torch.testing.assert_close(layer(x), y)
 
 
 @each_shape
@@ -184,6 +207,9 @@ def test_the_past_is_all_there_is():
     assert all(torch.equal(state[name], value) for name, value in layer.state_dict().items())
     with pytest.raises(ValueError, match=r"past \(1, 3, 6\) must be the one .* \(2, 3, 6\)"):
         step(layer, x[..., 1], past[:1])
+    for wrong in (x, x[0, :, 0], x[:, :2, 0]):
+        with pytest.raises(ValueError, match=r"x \(.*\) must be one step of time, \(N, 3\)"):
+            step(layer, wrong)
     with pytest.raises(ValueError, match="padding='causal' and stride 1"):
         step(Dcls1d(3, 3, 7, kernel_count=1), x[..., 0])
 
@@ -258,5 +284,10 @@ def test_one_delay_for_each_axon_or_dendrite(where):
 def test_layers_without_positions_and_of_several_axes_are_told():
     with pytest.raises(ValueError, match="borrow_positions"):
         whole_delays(Dcls1d(1, 1, 3, kernel_count=1, share_positions=True))
+    lost = layer_of(SHAPES[0])
+    with torch.no_grad():
+        lost.positions[0, 0, 0, 0] = math.nan
+    with pytest.raises(ValueError, match="NaN are no delays"):
+        delay_table(lost)
     with pytest.raises(ValueError, match="give a Dcls1d"):
         delay_table(Dcls2d(1, 1, 3, kernel_count=1))
