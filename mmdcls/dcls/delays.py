@@ -12,6 +12,8 @@ is S - 1 - j steps (arXiv 2306.17670). Delays are learned in positions that star
 
 Few of all synapses: `torch.nn.utils.prune.custom_from_mask(layer, "weight", mask)`, with a mask of
 the shape of weight; what is masked has no effect, no gradient, and no row in `delay_table`.
+After `prune.remove(layer, "weight")` the mask is a part of the weights, and copies are as of any
+layer.
 
 So that what is fed last still comes out, put zeros after it: the published network pads its input
 by (S - 1) // 2 of them before every layer, `F.pad(x, (0, (S - 1) // 2))`.
@@ -70,6 +72,7 @@ def delay_table(layer: DclsNd) -> list[Synapse]:
     if layer.axes != 1:
         raise ValueError(f"a kernel of {layer.axes} axes is no table of delays: give a Dcls1d")
     delays = whole_delays(layer)
+    layer.refresh_pruned()
     longest = (layer.kernel_size[0] - 1) * geometry_of(layer).dilation[0]
     kernel = delays.new_zeros((*delays.shape[:2], longest + 1), dtype=layer.weight.dtype)
     kernel.scatter_add_(2, delays, layer.weight)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
 
 from .arguments import LARGEST, check_choice, check_flag, check_whole, per_axis
 from .cache import ParameterCache, may_cache
@@ -156,9 +157,19 @@ class DclsNd(ElementPositions):
 
     def kernel(self, shares: Shares | None = None) -> Tensor:
         """The dense kernel, (out, in/groups, *kernel_size), differentiable, built anew."""
+        self.refresh_pruned()
         shares = self.shares() if shares is None else shares
         self.check_shares(shares)
         return kernel_from_shares(self.weight, shares)
+
+    def refresh_pruned(self) -> None:
+        """Make the weight of a layer that `torch.nn.utils.prune` masks anew.
+
+        torch does so before forward alone; all else would see the weight of the last forward pass.
+        """
+        for hook in self._forward_pre_hooks.values():
+            if isinstance(hook, BasePruningMethod):
+                hook(self, ())
 
     def forward(self, x: Tensor, shares: Shares | None = None) -> Tensor:
         shares = self.shares() if shares is None else shares

@@ -2,6 +2,7 @@
 
 import copy
 
+import torch
 from torch import nn
 
 from .elements import ElementPositions, Shares
@@ -22,6 +23,11 @@ def merged(model: nn.Module, trim: bool = True, keep_ways: bool = False) -> nn.M
     some. One that stands in several places of the model stays one. Other layers that make their
     kernels become what their own `to_conv(trim=...)` says.
     """
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, DclsNd):
+                # After forward a masked weight has a history, and torch copies none.
+                module.refresh_pruned()
     model = replaced(copy.deepcopy(model), None, trim, keep_ways, {})
     # Not while layers are replaced: any of them may use what any module owns.
     for module in model.modules():

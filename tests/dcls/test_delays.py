@@ -263,6 +263,28 @@ def test_masked_synapses_have_no_effect_no_gradient_and_no_row():
     torch.testing.assert_close(layer.eval()(x), layer.to_conv()(x))
 
 
+def test_a_masked_layer_is_what_its_weights_are_at_the_moment_whatever_was_asked_last():
+    shape = (4, 6, 9, 2, 1)
+    layer, x = layer_of(shape), sequence(shape)
+    prune.custom_from_mask(layer, "weight", torch.rand(6, 4, 2) < 0.4)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.01)
+    for _ in range(2):
+        stepped, past = [], None
+        for now in x.unbind(-1):
+            y, past = step(layer, now, past)
+            stepped.append(y)
+        optimizer.zero_grad()
+        torch.stack(stepped, -1).square().sum().backward()
+        optimizer.step()
+    table, plain, kernel = delay_table(layer), layer.to_conv(), layer.kernel()
+    whole = layer(x)
+    torch.testing.assert_close(kernel, layer.kernel())
+    torch.testing.assert_close(plain(x), whole)
+    assert table == delay_table(layer)
+    # A forward pass has left the weight a history.
+    torch.testing.assert_close(merged(nn.Sequential(layer))(x), whole)
+
+
 @pytest.mark.parametrize("where", ["axon", "dendrite"])
 def test_one_delay_for_each_axon_or_dendrite(where):
     n, m = 3, 4
