@@ -1,6 +1,7 @@
 """How the audio project reads clips: files, folders with a table, AudioSet."""
 
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +68,11 @@ def test_a_clip_may_have_several_labels(tmp_path):
         ("", {}, "has nothing"),
         ("file,label\na.wav,low\n", dict(part="test"), "lacks the column part"),
         ("file,label,part\na.wav,low,train\n", dict(part="test"), "part 'test'; there are train"),
+        ("file,label,part\na.wav,low\n", dict(part="test"), "Line 2 of .* has fewer columns"),
+        ("file,label\na.wav\n", {}, "Line 2 of .* has fewer columns"),
+        ("file,label\na.wav,low;\n", {}, "an empty label of a.wav"),
+        ("file,label\na.wav,f\udcfcr\n", {}, "is no text in UTF-8"),
+        ("file,label\na.wav,low\n", dict(classes=["low", "low"]), "name one twice"),
         ("file,label\na.wav,low\n", dict(classes=["high"]), "label 'low' of a.wav"),
         ("file,label\na.wav,low\n", {}, "There is no .*a.wav"),
     ],
@@ -74,9 +80,17 @@ def test_a_clip_may_have_several_labels(tmp_path):
 def test_tables_that_do_not_serve_are_told(text, options, words, tmp_path):
     table = tmp_path / "labels.csv"
     if text is not None:
-        table.write_text(text)
+        table.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(InputError, match=words):
         ClipFolder(str(table), RATE, 0.5, **options)[0]
+
+
+def test_tables_as_spreadsheets_write_them(tmp_path):
+    write_clips(tmp_path)
+    table = tmp_path / "several.csv"
+    table.write_bytes('file,label\r\n"test/low0.wav","low; loud"\r\n'.encode("utf-8-sig"))
+    clips = ClipFolder(str(table), RATE, 0.5)
+    assert clips.metainfo["classes"] == ("loud", "low") and clips[0]["labels"].tolist() == [1, 1]
 
 
 def test_audioset_as_it_is_published(tmp_path):
@@ -95,8 +109,20 @@ def test_audioset_as_it_is_published(tmp_path):
     assert len(both) == 4
     with pytest.raises(InputError, match=r"Of 3 segments .* none has a file"):
         AudioSet(**tables, clips=str(tmp_path), names="{id}_{start}.flac")
+    with pytest.raises(InputError, match=r"may hold \{id\}, \{start\}, \{end\} alone"):
+        AudioSet(**tables, **folder, names="{ytid}.wav")
+    rows = Path(tables["segments"])
+    rows.write_text(f"{rows.read_text()}\n\n", encoding="utf-8-sig")
+    assert len(AudioSet(**tables, **folder)) == 2
     with pytest.raises(InputError, match="a row of 3 columns"):
         AudioSet(tables["classes"], tables["classes"], str(tmp_path))
+
+
+def test_samples_that_are_not_finite_are_refused(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", np.array([0.5, np.nan]), RATE, subtype="FLOAT")
+    with pytest.raises(InputError, match="not finite"):
+        read_sound(tmp_path / "a.wav", RATE)
 
 
 def test_formats_of_others_need_a_library(tmp_path):

@@ -1,8 +1,10 @@
 """Clips and their labels: a folder with a table, or as AudioSet is published."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -78,7 +80,12 @@ class ClipFolder(Clips):
     ) -> None:
         path = Path(table)
         rows = rows_of(path, {"file", "label"} | ({"part"} if part is not None else set()))
-        labels = [row["label"].split(SEPARATOR) for row in rows]
+        labels = [[label.strip() for label in row["label"].split(SEPARATOR)] for row in rows]
+        for row, some in zip(rows, labels, strict=True):
+            if not all(some):
+                raise InputError(f"{path} has an empty label of {row['file']}: mend the table.")
+        if classes is not None and len(set(classes)) < len(classes):
+            raise InputError(f"classes of the data set name one twice: {', '.join(classes)}.")
         if classes is None:
             classes = sorted({label for some in labels for label in some})
         numbers = {name: number for number, name in enumerate(classes)}
@@ -128,7 +135,7 @@ class AudioSet(Clips):
         items, missing = [], 0
         tables = [segments] if isinstance(segments, str) else segments
         for name, start, end, ids in (row for table in tables for row in segments_of(Path(table))):
-            path = Path(clips) / names.format(id=name, start=start, end=end)
+            path = Path(clips) / named(names, id=name, start=start, end=end)
             if unknown := [mid for mid in ids if mid not in numbers]:
                 raise InputError(f"{name} is of the class {unknown[0]}, which {classes} has not.")
             if path.is_file():
@@ -145,9 +152,19 @@ class AudioSet(Clips):
         super().__init__(items, list(titles.values()), rate, seconds, in_memory)
 
 
+def named(names: str, **parts: str) -> str:
+    try:
+        return names.format(**parts)
+    except (KeyError, IndexError) as error:
+        known = ", ".join(f"{{{part}}}" for part in parts)
+        raise InputError(f"names={names!r} of the data set may hold {known} alone.") from error
+
+
 def titles_of(path: Path) -> dict[str, str]:
     """Of AudioSet's table of classes: id and name, in the order of the numbers."""
     rows = rows_of(path, {"index", "mid", "display_name"})
+    if wrong := [row["index"] for row in rows if not row["index"].isdecimal()]:
+        raise InputError(f"{path} has the index {wrong[0]!r}, which is no number.")
     rows.sort(key=lambda row: int(row["index"]))
     return {row["mid"]: row["display_name"] for row in rows}
 
@@ -156,18 +173,18 @@ def segments_of(path: Path) -> Iterable[tuple[str, str, str, list[str]]]:
     """id, start and end in seconds, ids of classes."""
     with opened(path) as file:
         lines = (line for line in file if not line.startswith("#"))
-        for row in csv.reader(lines, skipinitialspace=True):
+        for row in filter(None, csv.reader(lines, skipinitialspace=True)):
             if len(row) != 4:
                 raise InputError(
                     f"{path} has a row of {len(row)} columns in place of 4, {', '.join(row)!r}: "
                     f"is it one of AudioSet's tables of segments?"
                 )
             name, start, end, ids = row
-            yield name, start, end, ids.split(",")
+            yield name, start, end, [mid.strip() for mid in ids.split(",")]
 
 
 def rows_of(path: Path, columns: set[str]) -> list[dict[str, str]]:
-    """Raises InputError for a table that is not there, or lacks one of the columns."""
+    """Raises InputError for a table that is not there, or lacks one of the columns in any line."""
     with opened(path) as file:
         reader = csv.DictReader(file)
         if lacking := columns - set(reader.fieldnames or ()):
@@ -175,13 +192,28 @@ def rows_of(path: Path, columns: set[str]) -> list[dict[str, str]]:
                 f"{path} lacks the column {', '.join(sorted(lacking))}; its first line has "
                 f"{', '.join(reader.fieldnames or ()) or 'nothing'}."
             )
-        return list(reader)
+        rows = []
+        for row in reader:
+            if any(row[name] is None for name in columns):
+                raise InputError(
+                    f"Line {reader.line_num} of {path} has fewer columns than the first: mend it."
+                )
+            rows.append(row)
+        return rows
 
 
-def opened(path: Path):
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
     if not path.is_file():
         raise InputError(
             f"There is no {path}: for the spoken prompts run python -m projects.audio.prepare, or "
             f"name the table of your own clips in the config's data sets."
         )
-    return path.open(newline="", encoding="utf-8")
+    try:
+        # Spreadsheets put a mark before the text, which is no part of the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 ({error}); save it as CSV in UTF-8.") from (
+            error
+        )

@@ -58,6 +58,8 @@ def read_by_soundfile(path: Path) -> tuple[int, np.ndarray]:
         raise InputError(f"{path} cannot be read ({error}); is it a sound file, and whole?") from (
             error
         )
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path} has samples that are not finite; mend it, or leave it out.")
     return rate, samples * FULL_SCALE
 
 
