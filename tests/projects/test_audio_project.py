@@ -235,3 +235,6 @@ def test_predictions_of_a_classifier_are_of_single_clips():
         expected = -likelihood.mean() if multi_label else -likelihood.sum(1).mean()
         torch.testing.assert_close(model(inputs, labels, mode="loss")["loss"], expected)
         assert logits.shape == (2, 3)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            half = model(inputs, labels, mode="predict")
+        assert {one["scores"].dtype for one in half} == {torch.float32}

@@ -1,3 +1,4 @@
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -34,6 +35,8 @@ class SoundClassifier(BaseModel):
             loss = F.binary_cross_entropy_with_logits if self.multi_label else F.cross_entropy
             return dict(loss=loss(logits, labels))
         if mode == "predict":
+            # In half precision most scores of a class are ties.
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             scores = logits.sigmoid() if self.multi_label else logits.softmax(1)
             return [
                 dict(scores=mine, labels=true) for mine, true in zip(scores, labels, strict=True)
