@@ -69,6 +69,8 @@ def run_cells(
         raise InputError(f"device={device!r} must be one of {', '.join(DEVICES)}.")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("There is no GPU that torch can use; choose device cpu.")
+    if workers < 0:
+        raise InputError(f"workers={workers} must be at least 0, which trains in this process.")
     started = time.monotonic()
     outcome = Outcome()
     missing = jobs(cells, folder)

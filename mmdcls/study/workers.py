@@ -82,6 +82,7 @@ class Crew:
         return bool(self.busy)
 
     def begin(self, same: Same) -> None:
+        self.idle = [worker for worker in self.idle if worker.process.is_alive()]
         worker = self.idle.pop() if self.idle else Worker(self.size, self.device, self.train)
         worker.connection.send(same[0])
         self.busy[worker.connection] = worker, same
@@ -93,7 +94,8 @@ class Crew:
             try:
                 result = connection.recv()
                 self.idle.append(worker)
-            except EOFError:
+            # Reset: it died before it had read its cell.
+            except (EOFError, ConnectionResetError):
                 worker.process.join()
                 result = f"Its process died (exit code {worker.process.exitcode})."
             found.append((same, result))

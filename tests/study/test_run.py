@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from mmdcls.errors import InputError
 from mmdcls.study.cells import Cell
 from mmdcls.study.records import means, read_records
 from mmdcls.study.run import run_cells
+from mmdcls.study.workers import Crew
 
 
 @pytest.fixture
@@ -108,6 +110,36 @@ def test_a_process_that_dies_fails_its_cell_alone(cells, tmp_path):
     assert log.startswith("t: noise, dies, seed 0\nIts process died (exit code -9).")
     (record,) = read_records(tmp_path).values()
     assert record["arm"] == "a"
+
+
+class DiesWhereItIsRead:
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+@pytest.mark.slow
+def test_processes_that_die_before_they_train_fail_their_cells_alone(cells, tmp_path):
+    outcome = run_cells(cells("a"), tmp_path, 1, "cpu", train=DiesWhereItIsRead())
+    assert [why for _, why in outcome.failed] == ["Its process died (exit code 3)."] * 2
+
+
+@pytest.mark.slow
+def test_another_takes_the_place_of_a_process_that_died_idle(cells):
+    first, second = cells("a")
+    with Crew(1, "cpu", invented) as crew:
+        crew.begin([first])
+        crew.results()
+        (worker,) = crew.idle
+        worker.process.kill()
+        worker.process.join()
+        crew.begin([second])
+        ((_, result),) = crew.results()
+    assert result["test"] == invented(second)["test"]
+
+
+def test_fewer_than_no_processes_are_refused(cells, tmp_path):
+    with pytest.raises(InputError, match="workers=-1 must be at least 0"):
+        run_cells(cells("a"), tmp_path, -1)
 
 
 @pytest.mark.slow
