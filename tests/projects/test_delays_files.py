@@ -62,6 +62,10 @@ def test_speech_commands_are_in_three_parts_of_different_speakers(tmp_path):
         SpeechCommands(str(tmp_path), "test")
     with pytest.raises(InputError, match="is not of 16 kHz"):
         SpeechCommands(words(tmp_path / "slow", rate=8000), "test")[0]
+    path = data.root / data.names[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="is cut short"):
+        data[0]
 
 
 def write_file(path, clips=CLIPS, speakers=SPEAKERS):
@@ -103,6 +107,9 @@ def test_validation_is_of_speakers_that_training_has_not(tmp_path):
     assert len(SpikeFile(file)) == 6
     with pytest.raises(ValueError, match="speakers='some'"):
         SpikeFile(file, speakers="some")
+    for held_out in (0, 4):
+        with pytest.raises(InputError, match=f"held_out={held_out} of the 4 speakers"):
+            SpikeFile(file, speakers="others", held_out=held_out)
 
 
 def test_a_clip_turned_round_has_the_same_frames(tmp_path):
@@ -123,6 +130,13 @@ def test_files_that_are_not_there_or_others_are_told(tmp_path):
         file["labels"] = [1]
     with pytest.raises(InputError, match="has no spikes/times, spikes/units, extra/speaker"):
         SpikeFile(str(tmp_path / "other.h5"))
+    for clip in (([0.1, 0.2], [1]), ([0.1], [700])):
+        with pytest.raises(InputError, match=r"Clip 0 of .* has \d times and 1 units"):
+            SpikeFile(write_file(tmp_path / "odd.h5", [clip], [0]))[0]
+    with pytest.raises(InputError, match=r"1 spikes/times, .* 2 extra/speaker, and not one"):
+        SpikeFile(write_file(tmp_path / "odd.h5", CLIPS[:1], [0, 1]))
+    with pytest.raises(ValueError, match="pooled=3 must divide the 700"):
+        SpikeFile(write_file(tmp_path / "odd.h5"), pooled=3)
 
 
 def test_archives_are_known_by_their_md5(tmp_path, monkeypatch):

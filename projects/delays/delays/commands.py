@@ -75,6 +75,8 @@ def currents_of(path: Path) -> np.ndarray:
         raise InputError(f"{path} cannot be read ({error}); unpack the archive again.") from error
     if kind != (RATE, 1, 2):
         raise InputError(f"{path} is not of 16 kHz, one channel and 16 bits.")
+    if len(sound) % 2:
+        raise InputError(f"{path} is cut short; unpack the archive again.")
     hop = round(STEP * RATE)
     samples = np.frombuffer(sound, "<i2")[:RATE] / 2**15
     samples = np.pad(samples, (0, RATE + hop - len(samples)))

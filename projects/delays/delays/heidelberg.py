@@ -44,6 +44,8 @@ class SpikeFile(Dataset):
     ) -> None:
         if speakers not in (None, "others", "held_out"):
             raise ValueError(f"speakers={speakers!r} must be None, 'others' or 'held_out'")
+        if pooled < 1 or UNITS % pooled:
+            raise ValueError(f"pooled={pooled} must divide the {UNITS} channels of the file")
         if not Path(file).is_file():
             raise InputError(
                 f"There is no {file}: fetch it from https://zenkelab.org/datasets, and hand it to "
@@ -60,14 +62,22 @@ class SpikeFile(Dataset):
             raise InputError(f"{file} cannot be read ({error}); fetch it again.") from error
         if missing := [name for name in NEEDED if name not in self.file]:
             raise InputError(f"{file} has no {', '.join(missing)}; it is not of SHD's layout.")
+        if len({len(self.file[name]) for name in NEEDED}) > 1:
+            counts = ", ".join(f"{len(self.file[name])} {name}" for name in NEEDED)
+            raise InputError(f"{file} has {counts}, and not one of each for every clip.")
         self.pooled, self.step = pooled, step
         self.steps = round(duration / step)
         self.turned = turned
         spoken = self.file["extra/speaker"][:]
         kept = np.ones(len(spoken), bool)
         if speakers:
-            last = np.unique(spoken)[-held_out:]
-            kept = np.isin(spoken, last) == (speakers == "held_out")
+            known = np.unique(spoken)
+            if not 0 < held_out < len(known):
+                raise InputError(
+                    f"held_out={held_out} of the {len(known)} speakers of {file} leaves one part "
+                    f"without any; give at least 1, and fewer than there are."
+                )
+            kept = np.isin(spoken, known[-held_out:]) == (speakers == "held_out")
         self.indices = np.flatnonzero(kept)
         self.labels = self.file["labels"][:].astype(np.int64)[self.indices]
         self.metainfo: dict = {}
@@ -93,9 +103,14 @@ class SpikeFile(Dataset):
     def raster(self, clip: int) -> np.ndarray:
         # Half precision, as in the files, has steps of a millisecond after the first second.
         times = self.file["spikes/times"][clip].astype(np.float64)
-        units = self.file["spikes/units"][clip].astype(np.int64) // self.pooled
+        units = self.file["spikes/units"][clip].astype(np.int64)
+        if len(units) != len(times) or not ((units >= 0) & (units < UNITS)).all():
+            raise InputError(
+                f"Clip {clip} of {self.file.filename} has {len(times)} times and {len(units)} "
+                f"units, which must be as many, and from 0 to {UNITS - 1}."
+            )
         steps = np.floor(times / self.step).astype(np.int64)
         inside = (steps >= 0) & (steps < self.steps)
         counts = np.zeros((UNITS // self.pooled, self.steps), np.int64)
-        np.add.at(counts, (units[inside], steps[inside]), 1)
+        np.add.at(counts, (units[inside] // self.pooled, steps[inside]), 1)
         return counts.clip(max=MOST).astype(np.uint8)
