@@ -150,6 +150,7 @@ def test_windows_of_image_and_classes_are_the_same_place(written):
         (dict(crop=(7, 5, 5)), "larger than"),
         (dict(channels=[2]), "of its 2, from 0"),
         (dict(channels=[]), "of its 2, from 0"),
+        (dict(flips=(-1, 0)), "flips has the axis 0; there are -3, -2, -1"),
     ],
 )
 def test_data_that_cannot_be_had_is_a_sentence(options, words, written):

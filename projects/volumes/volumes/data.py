@@ -12,6 +12,9 @@ from torch.utils.data import Dataset
 
 from mmdcls.errors import InputError
 
+# L, H and W, counted from the end.
+AXES = (-3, -2, -1)
+
 
 @DATASETS.register_module()
 class VolumeDataset(Dataset):
@@ -22,7 +25,7 @@ class VolumeDataset(Dataset):
 
     part: "training", "validation" or "test".
     crop: cells of a random window along every axis; None takes volumes whole.
-    flips: axes along which every second window is turned round, -1 for the last.
+    flips: axes along which every second window is turned round, -1 for the last to -3.
     channels: which of the file's an item has; None takes all.
     """
 
@@ -52,6 +55,11 @@ class VolumeDataset(Dataset):
         room = self.targets.shape[1:]
         if crop is not None and any(cells > there for cells, there in zip(crop, room, strict=True)):
             raise InputError(f"crop={crop} is larger than the volumes of {file}, which are {room}.")
+        if wrong := [axis for axis in flips if axis not in AXES]:
+            # From the front, images and targets count differently.
+            raise InputError(
+                f"flips has the axis {wrong[0]}; there are {', '.join(map(str, AXES))}."
+            )
         self.crop, self.flips = crop, flips
 
     def __len__(self) -> int:
