@@ -1,5 +1,6 @@
 """Networks with learned delays: their neurons, their tasks, and what is told of them."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from mmdcls.study.records import read_records
 from mmdcls.study.run import run_cells
 from projects.delays import demo, prepare, prepare_vowels, report
 from projects.delays.delays import DelayNetwork, Polychrony, ReversedDigits
-from projects.delays.delays.network import Recurrence, learnable
+from projects.delays.delays.network import KINDS, RECURRENT, Recurrence, learnable
 from projects.delays.delays.neurons import ALPHA, fire, integrate
 from projects.delays.delays.polychrony import CHANNELS, clips_of, offsets_of, recovered
 from projects.delays.spikes import raster_of
@@ -100,6 +101,13 @@ def test_without_delays_and_memory_the_direction_of_time_cannot_be_seen():
 def test_every_layer_with_delays_makes_sequences_longer_by_half_a_kernel():
     assert network().potentials(rasters()).shape == (8, 4, 26)
     assert network(delays="none").potentials(rasters()).shape == (8, 4, 20)
+
+
+@pytest.mark.parametrize("recurrent", RECURRENT)
+@pytest.mark.parametrize("delays", KINDS)
+def test_a_network_can_be_pickled(delays, recurrent):
+    x, net = rasters(), network(delays=delays, recurrent=recurrent).eval()
+    assert torch.equal(pickle.loads(pickle.dumps(net))(x), net(x))
 
 
 def test_parameters_are_those_that_training_decides():

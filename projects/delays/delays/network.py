@@ -62,7 +62,7 @@ class DelayNetwork(BaseModel):
         ):
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} must be one of {', '.join(map(str, allowed))}")
-        self.tau, self.readout, self.dropout = tau, READOUTS[readout], dropout
+        self.tau, self.readout, self.dropout = tau, readout, dropout
         widths = [channels, *hidden, classes]
         self.synapses = nn.ModuleList(
             synapses_of(delays, *pair, kernel_size, interpolation)
@@ -84,7 +84,7 @@ class DelayNetwork(BaseModel):
     def forward(
         self, inputs: Tensor, labels: Tensor | None = None, mode: str = "tensor"
     ) -> Tensor | dict[str, Tensor] | list[dict[str, Tensor]]:
-        scores = self.readout(self.potentials(inputs))
+        scores = READOUTS[self.readout](self.potentials(inputs))
         if mode == "loss":
             return dict(loss=F.cross_entropy(scores, labels))
         if mode == "predict":
