@@ -156,8 +156,8 @@ def aims_text(records: list[Record]) -> str:
         lowest = min(arms, key=arms.get)
         said.append(
             f"The {metric} to be reached is {least:.0f}: in the mean over seeds the lowest is "
-            f"{arms[lowest]:.1f} ({lowest}), and of {len(records)} trainings {below} are below, "
-            f"the lowest with {worst['test'][metric]:.1f} ({TITLES[worst['data']]}, "
+            f"{arms[lowest]:.1f} ({lowest}); below it {'is' if below == 1 else 'are'} {below} of "
+            f"{len(records)} trainings, the lowest with {worst['test'][metric]:.1f} ({TITLES[worst['data']]}, "
             f"{worst['arm']}, seed {worst['seed']})."
         )
     return " ".join(said)
