@@ -1,6 +1,7 @@
 """Checkpoint files, local or behind a URL, read without running anything that is in them."""
 
 import argparse
+import json
 import os
 import re
 import zipfile
@@ -54,7 +55,12 @@ def local_file(location: str | Path, sha256: str | None = None) -> Path:
 
 def read_file(path: Path) -> Mapping:
     with naming(path):
-        return read_safetensors(path) if is_safetensors(path) else read_torch(path)
+        return read_either(path)
+
+
+def read_either(path: str | Path) -> Mapping:
+    """What a file of safetensors or of torch.save holds. Raises Unreadable."""
+    return read_safetensors(path) if is_safetensors(path) else read_torch(path)
 
 
 @contextmanager
@@ -81,7 +87,8 @@ def read_torch(path: str | Path) -> Mapping:
         raise Unreadable("is not there")
     if is_safetensors(path):
         raise Unreadable(
-            "is of safetensors, which Runners do not load", "turn it by `mmdcls convert`"
+            "is of safetensors, which has weights alone and nothing to resume a run from",
+            "give a checkpoint that a Runner wrote",
         )
     with open(path, "rb") as file:
         start = file.read(4)
@@ -133,13 +140,17 @@ def fault_of(error: Exception) -> Unreadable:
     return Unreadable(f"is no checkpoint of torch, or a damaged one ({reason})")
 
 
-def read_safetensors(path: Path) -> Mapping:
+def read_safetensors(path: str | Path) -> Mapping:
+    """The tensors; with dataset_meta among what the file says of itself, as a checkpoint has them."""
     try:
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise Unreadable("is of safetensors", "pip install safetensors") from error
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        weights = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {}).get("dataset_meta", "{}"))
+    except (SafetensorError, ValueError) as error:
         raise Unreadable(f"is damaged ({error})") from error
+    return dict(state_dict=weights, meta=dict(dataset_meta=meta)) if meta else weights

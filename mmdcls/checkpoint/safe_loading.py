@@ -3,14 +3,20 @@
 Beside weights, a Runner's checkpoint holds its log as HistoryBuffer objects and numpy scalars,
 and with OneCycleLR its curve, a method, which torch >= 2.6 refuses to unpickle. They are added to
 torch's list of harmless names.
+
+Files of safetensors serve wherever mmengine reads weights, with releases of torch as well that know
+nothing of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import load_from_local as load_from_torch
 
 METHODS = {
     HistoryBuffer: ("min", "max", "current", "mean"),
@@ -26,7 +32,18 @@ def getattr_of_runner(owner: type, name: str) -> Callable:
     return getattr(owner, name)
 
 
+def load_from_local(filename: str, map_location: object = None) -> Mapping:
+    """As mmengine's loader of this name, which its log tells by it."""
+    from .files import is_safetensors, read_file
+
+    path = Path(filename).expanduser()
+    if path.is_file() and is_safetensors(path):
+        return read_file(path)
+    return load_from_torch(filename, map_location)
+
+
 def allow_runner_checkpoints() -> None:
+    CheckpointLoader.register_scheme("", load_from_local, force=True)
     multiarray = (np._core if hasattr(np, "_core") else np.core).multiarray
     named = [
         (getattr(multiarray, name), f"{package}.multiarray.{name}")

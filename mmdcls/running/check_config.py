@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.config import Config
 
-from mmdcls.checkpoint.files import Unreadable, read_torch
+from mmdcls.checkpoint.files import Unreadable, read_either, read_torch
 from mmdcls.config import check_scopes, nodes
 from mmdcls.data.paths import check_path, check_paths
 from mmdcls.errors import InputError
@@ -24,7 +24,7 @@ def check_config(cfg: Config, splits: Sequence[str] = ("train", "val")) -> None:
     # As the person gave it: to a test it is an argument.
     is_test, resumes = "test" in splits, cfg.get("resume")
     given_as = "checkpoint" if is_test else "--resume" if resumes else "load_from"
-    check_checkpoint(given_as, cfg.get("load_from"))
+    check_checkpoint(given_as, cfg.get("load_from"), whole=bool(resumes) and not is_test)
     for path, node in nodes("model", cfg.get("model")):
         if node.get("type") in ("Pretrained", "mmengine.Pretrained"):
             check_checkpoint(f"{path}.checkpoint", node.get("checkpoint"))
@@ -45,13 +45,14 @@ def check_precision(cfg: Config) -> None:
     )
 
 
-def check_checkpoint(where: str, value: str | None) -> None:
+def check_checkpoint(where: str, value: str | None, whole: bool = False) -> None:
+    """whole: that weights alone, of safetensors, do not serve."""
     if value == "":
         raise InputError(f"{where}='' names no file; name a checkpoint, or leave it out.")
     check_path(where, value, os.path.isfile)
     if not value or "://" in value:
         return
     try:
-        read_torch(value)
+        read_torch(value) if whole else read_either(value)
     except Unreadable as fault:
         raise InputError(f"{where}={value!r} {fault}; {fault.advice}.") from fault

@@ -79,6 +79,18 @@ def test_safetensors_are_read(tmp_path):
     assert "damaged" in refusal(tmp_path / "cut.safetensors")
 
 
+def test_safetensors_that_say_their_classes_are_read_as_a_checkpoint_that_does(tmp_path):
+    torch_files = pytest.importorskip("safetensors.torch")
+    weights, says = dict(weight=torch.ones(2)), dict(classes=["cell", "nucleus"])
+    path = tmp_path / "given.safetensors"
+    torch_files.save_file(weights, path, dict(dataset_meta=json.dumps(says)))
+    content = read_checkpoint(path)
+    assert content["meta"]["dataset_meta"] == says
+    assert torch.equal(content["state_dict"]["weight"], weights["weight"])
+    torch_files.save_file(weights, path, dict(dataset_meta="{"))
+    assert "is damaged" in refusal(path)
+
+
 def test_safetensors_without_their_package_say_what_to_install(tmp_path, monkeypatch):
     header = json.dumps({}).encode()
     path = tmp_path / "given.safetensors"

@@ -35,6 +35,17 @@ def test_the_names_stay_after_mmengine_loaded_a_file(tmp_path):
     assert torch.load(tmp_path / "file.pth", weights_only=True)["buffer"].current() == 1.0
 
 
+@pytest.mark.parametrize("knows", [True, False], ids=["this torch", "a torch without them"])
+def test_mmengine_reads_safetensors(knows, tmp_path, monkeypatch):
+    torch_files = pytest.importorskip("safetensors.torch")
+    path = str(tmp_path / "file.safetensors")
+    torch_files.save_file(dict(weight=torch.arange(3.0)), path)
+    if not knows:
+        monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("read by torch"))
+    loaded = CheckpointLoader.load_checkpoint(path, map_location="cpu")
+    assert loaded["weight"].tolist() == [0, 1, 2]
+
+
 class Reaches:
     def __init__(self, owner, name):
         self.owner, self.name = owner, name

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from safetensors.torch import save_file
 from torch import nn
 
 from helpers.provocations import (
@@ -200,7 +201,14 @@ RESUMES = [
     checkpoint_case(
         "weights only", lambda t: weights(t)["state_dict"], ("weights only", "load_from")
     ),
+    Case("safetensors", lambda t: in_safetensors(t), ("weights alone", "that a Runner wrote")),
 ]
+
+
+def in_safetensors(trial: Trial) -> str:
+    path = trial.folder / "given.safetensors"
+    save_file(weights(trial)["state_dict"], path)
+    return str(path)
 
 
 # What is changed between a run and its resumption.
@@ -289,6 +297,12 @@ def test_testing_is_refused_with_a_sentence_and_no_files(case: Case, tmp_path: P
     trial = new_trial(case.task, tmp_path)
     expect(case.words, trial.refusal("test", case.provoke(trial)))
     assert not trial.work_dir.exists()
+
+
+def test_a_test_takes_weights_in_safetensors(tmp_path: Path):
+    trial = new_trial("seg", tmp_path)
+    trial.run("test", in_safetensors(trial))
+    assert trial.work_dir.exists()
 
 
 @pytest.mark.parametrize("case", RESUMES, ids=str)
