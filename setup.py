@@ -8,7 +8,12 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 # Copied into a wheel as mmdcls/.mim, where OpenMMLab's tools and mmdcls.shipped look for it.
-SHIPPED = ["configs", "tools", "model-index.yml"]
+SHIPPED = [
+    "configs",
+    "tools",
+    "model-index.yml",
+    *(f"models/cells.{kind}" for kind in ("safetensors", "md", "png", "png.license")),
+]
 # mmcv and mmseg import these without declaring them.
 UNDECLARED = ["ftfy", "regex", "setuptools<82"]
 TOOLS = ["matplotlib", "pycocotools", "safetensors", "scipy", "tqdm", "tifffile"]

@@ -1,7 +1,9 @@
-"""What comes with the package beside its code: configs, tools and the index of models."""
+"""What comes with the package beside its code: configs, trained models, tools."""
 
+import json
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 from mmdcls.errors import InputError
 
@@ -53,3 +55,40 @@ def config_path(name: str) -> str:
         f"There is no config {name}, neither a file nor one that comes with mmdcls{nearest}. "
         f"`mmdcls list` shows them all."
     )
+
+
+class Model(NamedTuple):
+    """A trained model that comes with mmdcls; example: an image such as it knows."""
+
+    config: Path
+    weights: Path
+    example: Path
+
+
+def models() -> dict[str, Model]:
+    """By name, those whose config is one of `configs`: a clone has models of projects as well."""
+    found = {}
+    for weights in sorted((shipped() / "models").glob("*.safetensors")):
+        config = shipped() / config_named(weights)
+        if config.is_relative_to(shipped() / "configs"):
+            found[weights.stem] = Model(config, weights, weights.with_suffix(".png"))
+    return found
+
+
+def config_named(weights: Path) -> str:
+    """The config that a file of safetensors by tools/publish_models.py says it is trained from."""
+    with weights.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        says = json.loads(file.read(size))["__metadata__"]["mmdcls"]
+    return json.loads(says)["config"]
+
+
+def model_named(name: str) -> Model:
+    """Raises InputError, which says what there is."""
+    known = models()
+    if name not in known:
+        raise InputError(
+            f"There is no model {name} that comes with mmdcls; there is {', '.join(known)}. With a "
+            f"model of your own give CONFIG and CHECKPOINT."
+        )
+    return known[name]

@@ -9,7 +9,7 @@ from mmengine import load
 from mmengine.config import Config
 
 from mmdcls.registry import bare_name
-from mmdcls.shipped import leaves
+from mmdcls.shipped import leaves, models
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Entry:
     kernel: extent, elements and interpolation, as far as the config says them.
     figures: data set and metric, "ADE20K mIoU", to what the metafile has for it.
     weights: address of trained weights, or None.
+    model: the name of a trained model that comes with mmdcls, or None.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Entry:
     kernel: str
     figures: Mapping[str, float]
     weights: str | None
+    model: str | None
 
 
 def entries(pattern: str = "") -> Iterator[Entry]:
@@ -50,7 +52,8 @@ def entry_of(path: Path, model: Mapping) -> Entry:
         for metric, value in result["Metrics"].items()
     }
     name = f"{path.parent.name}/{path.stem}"
-    return Entry(name, task_of(cfg), kernel_of(cfg), figures, model.get("Weights"))
+    ours = {model.config.name: name for name, model in models().items()}.get(path.name)
+    return Entry(name, task_of(cfg), kernel_of(cfg), figures, model.get("Weights"), ours)
 
 
 def task_of(cfg: Config) -> str:

@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "deploy",
         "installation",
         "running",
+        "shipped",
         "zoo",
     },
     "__main__": {"commands"},

@@ -85,6 +85,13 @@ COMMANDS = {
     "python tools/demo.py": MINUTES + "tests/tools/test_demo_tools.py has its parts",
     "python tools/prepare_cells.py": "tests/tools/test_prepare_cells.py::"
     "test_every_frame_has_an_image_and_a_label_map_of_its_size",
+    "python tools/publish_models.py": MINUTES + "tests/tools/test_publish_models.py::"
+    "test_a_model_is_trained_once_and_its_card_has_the_figures_of_the_file trains a small one",
+    "python -m projects.audio.predict": "tests/projects/test_audio_project.py::"
+    "test_tools_train_and_test_it_and_it_predicts",
+    "make setup &&": INSTALLS,
+    "mmdcls predict --model": "tests/test_models.py::"
+    "test_the_model_predicts_on_its_image_without_anything_given",
     "python tools/analysis_tools/draw_": "tests/tools/test_demo_tools.py has their functions",
     "python tools/analysis_tools/erf.py": "tests/tools/test_erf.py::"
     "test_it_leaves_a_raw_array_of_each_network_a_table_and_a_picture",
@@ -107,6 +114,10 @@ COMMANDS = {
     ".venv/bin/python -m projects.kernel_makers": MINUTES + "tests/projects trains a cell",
     ".venv/bin/python -m projects.volumes": MINUTES + "tests/projects trains a cell",
     "PYTHONPATH=. .venv/bin/python tools/train.py": MINUTES + "tests/projects trains it shortly",
+    "PYTHONPATH=. python tools/test.py": "tests/test_models.py::"
+    "test_the_delays_are_tested_by_the_tool",
+    "PYTHONPATH=. .venv/bin/python tools/test.py": "tests/test_models.py::"
+    "test_the_delays_are_tested_by_the_tool",
     ".venv/bin/python tools": MINUTES + "tests/projects trains a cell",
     # Parts of a command.
     "--cfg-options": "tests/tools/test_tools.py::"

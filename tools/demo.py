@@ -103,11 +103,16 @@ def demo_config(task: str, seed: int, work_dir: Path | None) -> Config:
     cfg.launcher = "none"
     cfg.work_dir = str(work_dir or TASKS[task]["work_dir"])
     cfg.randomness = dict(seed=seed)
-    for key, name in TASKS[task]["evaluator"].items():
-        cfg.val_evaluator[key] = str(Path(cfg.work_dir) / name)
+    keep_predictions(cfg.val_evaluator, task, Path(cfg.work_dir))
     # Spares the console a dump of the config; train() logs as usual.
     cfg.log_level = "WARNING"
     return cfg
+
+
+def keep_predictions(evaluator: dict, task: str, work_dir: Path) -> None:
+    """Have the evaluator of a config write what `figures_of` judges."""
+    for key, name in TASKS[task]["evaluator"].items():
+        evaluator[key] = str(work_dir / name)
 
 
 def fingerprint(cfg: Config) -> str:
@@ -123,11 +128,8 @@ def train_and_draw(task: str, cfg: Config) -> dict:
     runner.train()
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
     work_dir = Path(cfg.work_dir)
-    truth = COCO(str(DATA / "annotations" / "instances_validation.json"))
-    if task == "seg":
-        figures, frames = segmentation_figures(work_dir), list(segmented(work_dir))
-    else:
-        figures, frames = detection_figures(work_dir, truth), list(detected(work_dir, truth))
+    figures = figures_of(task, work_dir)
+    frames = list(segmented(work_dir) if task == "seg" else detected(work_dir, truth()))
     pictures = {
         "held-out frames: image, truth, prediction": work_dir / "overlays.png",
         "loss curve": work_dir / "training.png",
@@ -162,6 +164,16 @@ def read_labels(path: Path) -> np.ndarray:
 
 def held_out(folder: str) -> list[Path]:
     return sorted((DATA / folder / "validation").glob("*.png"))
+
+
+def truth() -> COCO:
+    return COCO(str(DATA / "annotations" / "instances_validation.json"))
+
+
+def figures_of(task: str, work_dir: Path) -> dict[str, float]:
+    """On the held-out sides, of the predictions that a run left in its work dir."""
+    is_segmentor = task == "seg"
+    return segmentation_figures(work_dir) if is_segmentor else detection_figures(work_dir, truth())
 
 
 def segmentation_figures(work_dir: Path) -> dict[str, float]:

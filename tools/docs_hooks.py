@@ -21,6 +21,7 @@ BESIDE = (
     "CONTRIBUTING.md",
     "benchmarks/README.md",
     "configs/*/README.md",
+    "models/*.md",
     "projects/*/README.md",
     "projects/*/results/*.md",
 )

@@ -1,4 +1,4 @@
-"""Write the table of docs/zoo.md from the metafiles of configs.
+"""Write the tables of docs/zoo.md from the metafiles of configs and the cards of models.
 
     python tools/zoo.py
 
@@ -13,8 +13,13 @@ import mmengine
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "zoo.md"
+MODELS = ROOT / "models"
 # In the page, what stands between is written by this script.
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of the table -->)", re.DOTALL)
+OURS = re.compile(r"(?<=<!-- models -->\n).*?(?=<!-- end of the models -->)", re.DOTALL)
+# Rows of a card.
+FACT = re.compile(r"^\| (\w[\w ]*) \| (.*) \|$", re.MULTILINE)
+OF_OURS = ("config", "parameters", "figures", "file", "SHA256", "licence")
 HEAD = (
     "config",
     "parameters",
@@ -34,7 +39,18 @@ def main() -> None:
 
 
 def with_table(page: str) -> str:
+    page = OURS.sub(lambda _: "\n" + models() + "\n", page)
     return TABLE.sub(lambda _: "\n" + table() + "\n", page)
+
+
+def models() -> str:
+    """What the cards say."""
+    cards = {file.stem: file.with_suffix(".md") for file in sorted(MODELS.glob("*.safetensors"))}
+    rows = []
+    for name, card in cards.items():
+        facts = dict(FACT.findall(card.read_text()))
+        rows.append([f"[{name}](../models/{card.name})", *(facts[title] for title in OF_OURS)])
+    return "\n".join(lines(rows, ("model", *OF_OURS))) + "\n"
 
 
 def table() -> str:
@@ -48,8 +64,8 @@ def table() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def lines(rows: list[list[str]]) -> Iterator[str]:
-    for cells in (list(HEAD), ["---"] * len(HEAD), *rows):
+def lines(rows: list[list[str]], head: tuple[str, ...] = HEAD) -> Iterator[str]:
+    for cells in (list(head), ["---"] * len(head), *rows):
         yield f"| {' | '.join(cells)} |"
 
 

@@ -141,7 +141,7 @@ def fault_of(error: Exception) -> Unreadable:
 
 
 def read_safetensors(path: str | Path) -> Mapping:
-    """The tensors; with dataset_meta among what the file says of itself, as a checkpoint has them."""
+    """The tensors; of files by tools/publish_models.py a checkpoint, which names the classes."""
     try:
         from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
@@ -150,7 +150,9 @@ def read_safetensors(path: str | Path) -> Mapping:
     try:
         weights = load_file(path)
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {}).get("dataset_meta", "{}"))
+            says = json.loads((file.metadata() or {}).get("mmdcls", "{}"))
     except (SafetensorError, ValueError) as error:
         raise Unreadable(f"is damaged ({error})") from error
-    return dict(state_dict=weights, meta=dict(dataset_meta=meta)) if meta else weights
+    if "dataset_meta" not in says:
+        return weights
+    return dict(state_dict=weights, meta=dict(dataset_meta=says["dataset_meta"]))

@@ -1,4 +1,4 @@
-"""Show the configs that come with mmdcls: task, kernel, published figures, trained weights."""
+"""Show the configs that come with mmdcls: task, kernel, published figures, weights, models."""
 
 import sys
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ def lines_of(entry: Entry) -> str:
         "kernel": entry.kernel,
         "figures": ", ".join(f"{name} {value}" for name, value in entry.figures.items()),
         "weights": entry.weights,
+        "trained": entry.model and f"mmdcls predict --model {entry.model} IMAGE",
     }
     lines = [f"  {title:8} {text}\n" for title, text in rows.items() if text]
     return "".join([f"{entry.name}\n", *lines])

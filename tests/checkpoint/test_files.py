@@ -83,11 +83,11 @@ def test_safetensors_that_say_their_classes_are_read_as_a_checkpoint_that_does(t
     torch_files = pytest.importorskip("safetensors.torch")
     weights, says = dict(weight=torch.ones(2)), dict(classes=["cell", "nucleus"])
     path = tmp_path / "given.safetensors"
-    torch_files.save_file(weights, path, dict(dataset_meta=json.dumps(says)))
+    torch_files.save_file(weights, path, dict(mmdcls=json.dumps(dict(dataset_meta=says))))
     content = read_checkpoint(path)
     assert content["meta"]["dataset_meta"] == says
     assert torch.equal(content["state_dict"]["weight"], weights["weight"])
-    torch_files.save_file(weights, path, dict(dataset_meta="{"))
+    torch_files.save_file(weights, path, dict(mmdcls="{"))
     assert "is damaged" in refusal(path)
 
 

@@ -13,6 +13,7 @@ PAGES = [
     *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("configs/*/README.md")),
     *sorted(ROOT.glob("projects/*/README.md")),
+    *sorted(ROOT.glob("models/*.md")),
 ]
 
 

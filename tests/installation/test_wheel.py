@@ -84,6 +84,8 @@ def test_a_wheel_has_what_the_folders_have(wheel):
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
+    # Models of projects would find no config there.
+    shipped |= {path.relative_to(ROOT).as_posix() for path in ROOT.glob("models/cells.*")}
     found = content(wheel)
     inside = {name.removeprefix(INSIDE) for name in found if name.startswith(INSIDE)}
     assert inside == {*shipped, "model-index.yml"}
@@ -125,6 +127,9 @@ def test_the_wheel_lists_copies_trains_and_predicts(commands, tmp_path):
     imported = run(commands / "python", "-c", where, folder=tmp_path)
     assert imported.startswith(str(commands.parent)), imported
     assert LEAF.stem in mmdcls("list", "upernet")
+    assert "mmdcls predict --model cells" in mmdcls("list", "demo")
+    mmdcls("predict", "--model", "cells", "--out", "at_once")
+    assert {path.name for path in tmp_path.glob("at_once/*")} == {"cells.png", "cells_drawn.jpg"}
     cfg = Config.fromfile(LEAF)
     small = {
         **synthetic.write_data(cfg, tmp_path / "data"),
