@@ -152,13 +152,13 @@ def aims_text(records: list[Record]) -> str:
             if seeds
         }
         worst = min(records, key=lambda record: record["test"][metric])
+        place = f"{TITLES[worst['data']]}, {worst['arm']}, seed {worst['seed']}"
         below = sum(record["test"][metric] < least for record in records)
         lowest = min(arms, key=arms.get)
         said.append(
             f"The {metric} to be reached is {least:.0f}: in the mean over seeds the lowest is "
             f"{arms[lowest]:.1f} ({lowest}); below it {'is' if below == 1 else 'are'} {below} of "
-            f"{len(records)} trainings, the lowest with {worst['test'][metric]:.1f} ({TITLES[worst['data']]}, "
-            f"{worst['arm']}, seed {worst['seed']})."
+            f"{len(records)} trainings, the lowest with {worst['test'][metric]:.1f} ({place})."
         )
     return " ".join(said)
 
