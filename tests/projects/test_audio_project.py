@@ -167,10 +167,10 @@ def test_claims_are_judged_by_paired_intervals():
     assert "| holds | +2.2 [" in rows["| Gaussian 23x23 beats dense 7x7"]
     assert "| does not hold | -4.4 [" in rows["| Gaussian gains from positions that travel"]
     assert "| cannot be said | +0.0 [" in rows["| bilinear 23x23 beats dense 7x7"]
-    assert "above the 80" in report.summary_of(records)
-    assert "**below** the 80" in report.summary_of(
-        [*records, invented("fastvit", "dense-7", 3, 70)]
-    )
+    assert "to be reached is 80" in report.summary_of(records)
+    assert "below it are 0 of 45 trainings" in report.summary_of(records)
+    low = report.summary_of([*records, invented("fastvit", "dense-7", 3, 70)])
+    assert "below it is 1 of 46 trainings, the lowest with 70.0 (FastViT, dense-7, seed 3)" in low
     assert report.summary_of([]) == "Nothing is trained."
     with pytest.raises(InputError, match="no arm sparse of convnext"):
         report.summary_of([invented("convnext", "sparse", 0, 90)])
