@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -78,6 +80,21 @@ def test_showing_a_page_fetches_nothing_from_elsewhere(site):
         for fetched in page.fetched
         if urlsplit(fetched).netloc
     ] == []
+
+
+@needs_folder
+@pytest.mark.parametrize("room", ["dcls", "engine"])
+def test_every_public_name_stands_in_the_reference(room, site):
+    (page,) = [page for path, page in site.items() if path.parts[-3:-1] == ("api", room)]
+    found = import_module(f"mmdcls.{room}")
+    public = [
+        name
+        for name in found.__all__
+        # Tables and names of types have no docstring; pages that use them tell what they are.
+        if isinstance(getattr(found, name), type | FunctionType)
+    ]
+    anchors = {anchor.rpartition(".")[2] for anchor in page.anchors}
+    assert sorted(set(public) - anchors) == []
 
 
 def test_the_pictures_of_the_method_are_drawn_and_shown(tmp_path):

@@ -119,6 +119,8 @@ COMMANDS = {
     "PYTHONPATH=. .venv/bin/python tools/test.py": "tests/test_models.py::"
     "test_the_delays_are_tested_by_the_tool",
     ".venv/bin/python tools": MINUTES + "tests/projects trains a cell",
+    'SHIPPED="$(': "tests/installation/test_wheel.py has the tools in the wheel",
+    'python "$SHIPPED/': "tests/installation/test_wheel.py has the tools in the wheel",
     # Parts of a command.
     "--cfg-options": "tests/tools/test_tools.py::"
     "test_options_are_read_as_by_mmengine_but_paths_keep_their_spaces",

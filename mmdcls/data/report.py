@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from .labels import IGNORED
 from .survey import SIZES, Survey
 
 
@@ -19,13 +20,29 @@ def report(name: str, seen: Survey, classes: Sequence[str]) -> str:
     for what, counts in (("objects", seen.objects), ("pixels", seen.pixels)):
         if counts:
             lines += table(what, counts, classes)
+    if doubt := doubts(seen.pixels, len(classes)):
+        lines.append(f"  {doubt}")
     return "\n".join(lines)
+
+
+def doubts(pixels: dict[int, int], classes: int) -> str | None:
+    """A sentence where labels look like those of another list of classes.
+
+    No error: labels may be sparse, and of few classes.
+    """
+    empty = classes - sum(label < classes for label in pixels)
+    if 4 * pixels.get(IGNORED, 0) <= 3 * sum(pixels.values()) or 2 * empty <= classes:
+        return None
+    return (
+        f"most pixels have no class, and {empty} of {classes} classes no pixel: if that is not "
+        f"meant, metainfo, reduce_zero_label and num_classes are those of other data"
+    )
 
 
 def table(what: str, counts: dict[int, int], classes: Sequence[str]) -> list[str]:
     names = {**dict(enumerate(classes)), **{k: f"({k})" for k in counts if k >= len(classes)}}
-    if what == "pixels" and 255 in counts:
-        names[255] = "no class"
+    if what == "pixels" and IGNORED in counts:
+        names[IGNORED] = "no class"
     width, total = max(map(len, names.values())), sum(counts.values())
     return [
         f"  {label:{width}}  {counts.get(key, 0):>12,} {what}  {counts.get(key, 0) / total:7.2%}"

@@ -49,6 +49,17 @@ WRONG = [
 ]
 
 
+def test_labels_of_another_list_of_classes_are_doubted(tmp_path: Path, capsys):
+    trial = new_trial("seg", tmp_path)
+    assert "most pixels" not in check(trial, capsys)[1]
+    for path in trial.data.glob("annotations/*/*.png"):
+        labels = np.zeros((90, 120), np.uint8)
+        labels[:20] = 2  # of 90 rows
+        cv2.imwrite(str(path), labels)
+    said = "most pixels have no class, and 149 of 150 classes no pixel: if that is not meant"
+    assert said in check(trial, capsys)[1]
+
+
 @pytest.mark.parametrize("case", WRONG, ids=str)
 def test_what_would_make_training_wrong_gives_status_1(case: Case, tmp_path: Path, capsys):
     trial = new_trial(case.task, tmp_path)
