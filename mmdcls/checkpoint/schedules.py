@@ -6,6 +6,8 @@ from inspect import signature
 from mmengine.optim import ConstantParamScheduler, OneCycleParamScheduler, _ParamScheduler
 from mmengine.runner import Runner
 
+from mmdcls.errors import InputError
+
 # Arguments of schedulers that change while they run, or change nothing.
 NO_OPTIONS = {"optimizer", "last_step", "verbose"}
 LITTLE = 0.01
@@ -82,17 +84,22 @@ def warn_of_early_end(runner: Runner, is_resumed: bool) -> None:
         )
 
 
-def warn_of_equal_rates(runner: Runner) -> None:
-    """Where OneCycleLR gives all parameters one rate, and the config asks for different ones."""
+def refuse_equal_rates(runner: Runner) -> None:
+    """Raise InputError where OneCycleLR gives all parameters one rate, and the config asks for
+    different ones."""
     wrapper = runner.cfg.get("optim_wrapper") or {}
     asked = sorted(set(wrapper.get("paramwise_cfg") or ()) - {"position_travel"})
-    cycles = [one for group in groups(runner.param_schedulers) for one in group]
-    if asked and any(isinstance(one, OneCycleParamScheduler) for one in cycles):
-        runner.logger.warning(
-            f"OneCycleLR trains all parameters at one rate, whatever paramwise_cfg says of rates "
-            f"by {', '.join(asked)}: take another scheduler, or leave these out. (position_travel "
-            f"works with it.)"
-        )
+    for one in (one for group in groups(runner.param_schedulers) for one in group):
+        if asked and isinstance(one, OneCycleParamScheduler) and one.param_name == "lr":
+            parameters = one.optimizer.param_groups
+            if len({group["max_lr"] for group in parameters if "position_travel" not in group}) > 1:
+                continue
+            raise InputError(
+                f"OneCycleLR trains all parameters at one rate, whatever paramwise_cfg says of "
+                f"rates by {', '.join(asked)}: take another scheduler, leave these out, or give "
+                f"eta_max as a list, a rate for each of the {len(parameters)} groups. "
+                f"(position_travel works with it.)"
+            )
 
 
 def is_warm_up(scheduler: _ParamScheduler) -> bool:

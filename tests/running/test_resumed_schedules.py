@@ -11,10 +11,11 @@ from torch import nn
 from helpers.provocations import expect
 from helpers.training import training
 from mmdcls.checkpoint.schedules import (
+    refuse_equal_rates,
     warn_of_early_end,
-    warn_of_equal_rates,
     warn_of_kept_schedule,
 )
+from mmdcls.errors import InputError
 from mmdcls.running.hooks import CheckInputs
 from mmdcls.running.runner import build_runner
 
@@ -41,8 +42,9 @@ CHANGES = [
 ]
 
 
-def scheduler(type: str, **options) -> _ParamScheduler:
-    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+def scheduler(type: str, groups: int = 1, **options) -> _ParamScheduler:
+    layers = [dict(params=nn.Linear(1, 1).parameters()) for _ in range(groups)]
+    optimizer = torch.optim.SGD(layers, lr=0.1, momentum=0.9)
     return PARAM_SCHEDULERS.get(type)(optimizer, **{**BY_ITERATION, **options})
 
 
@@ -129,25 +131,25 @@ CYCLE = dict(type="OneCycleLR", eta_max=1, total_steps=4)
 
 
 @pytest.mark.parametrize(
-    ("given", "rule", "is_said"),
+    ("given", "rule", "is_refused"),
     [
         (CYCLE, dict(position_lr_mult=5.0, decay_rate=0.9), True),
         (CYCLE, dict(position_travel=1.0), False),
         (CYCLE, None, False),
+        ({**CYCLE, "eta_max": [1, 5]}, dict(position_lr_mult=5.0, decay_rate=0.9), False),
         (dict(type="PolyLR", end=4), dict(position_lr_mult=5.0), False),
     ],
 )
-def test_a_schedule_that_gives_all_one_rate_is_said(given, rule, is_said):
-    said = []
+def test_a_schedule_that_gives_all_one_rate_is_refused(given, rule, is_refused):
     runner = SimpleNamespace(
-        param_schedulers=[scheduler(**given)],
-        logger=SimpleNamespace(warning=said.append),
+        param_schedulers=[scheduler(**given, groups=2)],
         cfg=dict(optim_wrapper=dict(paramwise_cfg=rule)),
     )
-    warn_of_equal_rates(runner)
-    assert len(said) == is_said
-    for sentence in said:
-        expect(("OneCycleLR", "decay_rate, position_lr_mult", "position_travel"), sentence)
+    if not is_refused:
+        return refuse_equal_rates(runner)
+    words = "OneCycleLR .* decay_rate, position_lr_mult: .* each of the 2 groups.*position_travel"
+    with pytest.raises(InputError, match=words):
+        refuse_equal_rates(runner)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from mmdcls.checkpoint.fitting import is_stranger, misfits_of, refusal, weights_
 from mmdcls.checkpoint.load import is_foreign, weights_for
 from mmdcls.checkpoint.resuming import KEY, check_optimizer, fault_of_layers, layers_of
 from mmdcls.checkpoint.schedules import (
+    refuse_equal_rates,
     warn_of_early_end,
-    warn_of_equal_rates,
     warn_of_kept_schedule,
 )
 from mmdcls.data.labels import (
@@ -104,7 +104,7 @@ class CheckInputs(Hook):
             )
         else:
             warn_of_early_end(runner, bool(runner.cfg.get("resume")))
-            warn_of_equal_rates(runner)
+            refuse_equal_rates(runner)
 
     def before_val(self, runner: Runner) -> None:
         if self.incomplete:
