@@ -46,7 +46,7 @@ DIGITS = (
     "under GPL-3 from [espeakng-loader](https://pypi.org/project/espeakng-loader/0.2.4/) 0.2.4; it "
     "does not say a word twice in the same way, so that other digits give other figures"
 )
-# Of 5 MB each, which the command makes and the repository does not hold.
+# Of 5 and 11 MB, which the command makes and the repository does not hold.
 LARGE = ("seg", "det")
 CARD = """\
 # {name}

@@ -87,10 +87,11 @@ def extent(records: Iterable[Record], name: str) -> str:
     mine = of_table(records, name)
     seeds = Counter((record["data"], record["arm"]) for record in mine).values()
     many = str(max(seeds)) if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
+    many += " seed" if many == "1" else " seeds"
     devices = ", ".join(sorted({record["device"] for record in mine}))
     return (
-        f"{len(mine)} trainings of {mine[0]['steps']} steps, {many} seeds, on {devices}; judged on "
-        f"the {TABLES[name].part} part."
+        f"{len(mine)} trainings of {mine[0]['steps']} steps, {many}, on {devices}; judged on the "
+        f"{TABLES[name].part} part."
     )
 
 
