@@ -327,3 +327,14 @@ def test_what_is_not_scored_is_grey_in_the_picture():
     colours = picture.coloured(maps)[0, 0]
     assert np.array_equal(colours[:3], picture.COLOURS)
     assert np.array_equal(colours[3], picture.UNSCORED)
+
+
+def test_the_config_with_dcls_is_that_arm_of_the_study():
+    cell = reproduce.cell_of("cells", "dcls_bilinear", 0)
+    own = base_config(reproduce.CONFIGS / "cells_dcls.py")
+    kernel = dict(cell.overrides["model.backbone.kernel"])
+    kernel.pop("_delete_")
+    # The published spread is the default.
+    assert kernel.pop("initial_spread") == "normal"
+    assert own.model.backbone.kernel == kernel
+    assert own.optim_wrapper.optimizer.lr == cell.overrides["optim_wrapper.optimizer.lr"]
