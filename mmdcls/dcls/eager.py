@@ -1,6 +1,7 @@
 """Custom operators without their cost, where nothing needs to see an operator.
 
-The dispatcher's way through Python takes longer, for one call, than a GPU computes.
+The dispatcher's way through Python takes longer, for one call, than a GPU computes, and on
+processors a twentieth of a training step in bfloat16.
 """
 
 from collections.abc import Callable
@@ -8,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-# Devices that compute faster than the dispatcher.
-DEVICES = ("cuda",)
+# Elsewhere, such as on meta tensors, nothing is computed that could be faster.
+DEVICES = ("cpu", "cuda")
 
 
 def passes_by(tensor: Tensor) -> bool:
-    """Whether a call on a GPU is not compiled, traced, counted or handed on by anything."""
+    """Whether a call is not compiled, traced, counted or handed on by anything."""
     return (
         not torch.compiler.is_compiling()
         and tensor.device.type in DEVICES

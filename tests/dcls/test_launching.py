@@ -1,7 +1,9 @@
-"""A kernel is looked up once, launched ever after, and operators are passed by only on GPUs."""
+"""A kernel is looked up once, launched ever after, and operators that nothing sees passed by."""
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmdcls.dcls import launching
 from mmdcls.dcls.eager import function_of, passes_by
@@ -67,8 +69,14 @@ def test_the_interpreter_compiles_nothing(monkeypatch):
     assert [note[0] for note in kernel.notes] == [kernel, kernel]
 
 
-def test_on_a_cpu_operators_stay():
-    assert not passes_by(torch.zeros(3))
+def test_operators_stay_where_something_sees_them():
+    assert passes_by(torch.zeros(3))
+    assert not passes_by(torch.zeros(3, device="meta"))
+    with FlopCounterMode(display=False):
+        assert not passes_by(torch.zeros(3))
+    with FakeTensorMode() as mode:
+        assert not passes_by(torch.zeros(3))
+    assert not passes_by(mode.from_tensor(torch.zeros(3)))
 
 
 def test_a_function_has_the_gradients_that_it_is_given():

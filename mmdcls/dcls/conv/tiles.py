@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .framework import plain
+from .framework import plain, widened
 
 # Tiles of the gradient of a kernel: large, so that the patches of the input that go with them,
 # tile + kernel - 1 wide, are cheap to gather; but twice as large rounds twice as much in float32.
@@ -38,6 +38,7 @@ def kernel_gradient_by_tiles(
     channels = n * count[0] * count[1] * c
     tiles = tiles.permute(0, 2, 3, 1, 4, 5).reshape(channels, 1, *tile)
     patches = patches.permute(4, 5, 0, 2, 3, 1).reshape(1, *patch, channels).permute(0, 3, 1, 2)
+    tiles, padding = widened(tiles, padding)
     shares = plain(patches, tiles, padding=padding, groups=channels)
     return (
         shares.view(-1, c, *kernel_size)

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from torch.autograd import forward_ad
 
 from helpers.cases import DEPTHWISE_SIZES, assert_same_values_and_gradients, gradients, leaf
+from mmdcls.dcls import eager
 from mmdcls.dcls.conv import convolve, operators
 from mmdcls.dcls.conv.crossovers import FFT_FROM, Call, preferred
+from mmdcls.dcls.conv.framework import FAST_WIDTH, SLOW_WIDTHS, widened
 from mmdcls.dcls.conv.operators import depthwise, depthwise_why_not
 from mmdcls.dcls.conv.ways import WAYS, choose
 
@@ -53,6 +55,20 @@ def test_depthwise_is_conv2d_in_values_and_gradients(
     ours = depthwise(**sources, stride=stride, padding=padding)
     theirs = F.conv2d(*sources.values(), stride=stride, padding=padding, groups=channels)
     assert_same_values_and_gradients(ours, theirs, sources)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+@each_size
+def test_the_operators_are_what_passes_them_by(stride, size, kernel_size, padding, monkeypatch):
+    sources = dict(x=leaf(2, 3, *size), kernel=leaf(3, 1, *kernel_size), bias=leaf(3))
+
+    def found() -> dict[str, torch.Tensor]:
+        values = depthwise(**sources, stride=stride, padding=padding)
+        return dict(values=values, **gradients(values, sources))
+
+    passed = found()
+    monkeypatch.setattr(eager, "DEVICES", ())
+    torch.testing.assert_close(passed, found())
 
 
 @pytest.mark.parametrize("needed", ["x", "kernel", "bias"])
@@ -194,6 +210,22 @@ def test_depthwise_in_a_lower_precision_is_conv2d_in_float64_up_to_rounding(
         # the whole, and the n errors add up to root n of them.
         walk = terms[name] ** 0.5 * torch.finfo(torch.float32).eps / 2
         assert error < (step + walk) * expected[name].norm(), name
+
+
+@pytest.mark.parametrize("width", range(min(SLOW_WIDTHS) - 1, FAST_WIDTH + 1))
+@pytest.mark.parametrize("padding", [0, 5])
+def test_a_kernel_that_is_widened_convolves_as_it_did(width, padding, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    x, kernel = torch.randn(2, 20, 9, 17), torch.randn(20, 1, 3, width)
+    wider, more = widened(kernel, [1, padding])
+    assert (wider is kernel) == (width not in SLOW_WIDTHS)
+    assert wider.shape[-1] >= FAST_WIDTH or wider is kernel
+    for stride in (1, 2):
+        expected = F.conv2d(x, kernel, stride=stride, padding=(1, padding), groups=20)
+        ours = F.conv2d(x, wider, stride=stride, padding=more, groups=20)
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    exact = kernel.double()
+    assert widened(exact, [1, padding])[0] is exact
 
 
 @st.composite
