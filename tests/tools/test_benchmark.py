@@ -82,7 +82,8 @@ def test_the_report_has_every_ratio_and_the_pictures(tmp_path):
         peers.PLAIN,
         *(name for name in MAKERS if name.startswith("dcls")),
     }
-    seconds = dict.fromkeys([*sorted(rivals), "ours, bfloat16", "ours, compiled"], [0.5, 1.0, 2.0])
+    variants = [f"{of}, {how}" for of in ("ours", peers.PLAIN) for how in ("bfloat16", "compiled")]
+    seconds = dict.fromkeys([*sorted(rivals), peers.LARGE, *variants], [0.5, 1.0, 2.0])
     construction = ("ours, gaussian", "dcls gauss", "ours, bilinear_normalized", "dcls v1")
     result = dict(
         date="today",
@@ -97,7 +98,7 @@ def test_the_report_has_every_ratio_and_the_pictures(tmp_path):
         **{"training step": seconds, "inference": seconds},
     )
     text = benchmark_report.report(result)
-    assert len(benchmark_report.ratios(result)) == text.count("| 1.00 |") == 26
+    assert len(benchmark_report.ratios(result)) == text.count("| 1.00 |") == 31
     benchmark_report.draw(result, tmp_path)
     for picture in ("benchmark_kernel_size.png", "benchmark_parts.png"):
         assert picture in text and (tmp_path / picture).stat().st_size > 1000

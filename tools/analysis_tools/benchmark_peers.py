@@ -13,6 +13,7 @@ FORMATS = dict(NCHW=torch.contiguous_format, channels_last=torch.channels_last)
 OURS = "ours, bilinear 17x17/34"
 GAUSSIAN = "ours, gaussian 23x23/26"
 PLAIN = "plain 7x7"
+LARGE = "plain 17x17"  # channels_last, for inference alone
 PUBLISHED = ("v0", "gauss", "v1")
 
 
@@ -49,8 +50,8 @@ def published_layer(
         logging.disable(logging.NOTSET)
 
 
-def plain(channels: int) -> nn.Module:
-    return nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+def plain(channels: int, kernel_size: int = 7) -> nn.Module:
+    return nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
 
 
 def share_positions(layers: Sequence[nn.Module]) -> None:

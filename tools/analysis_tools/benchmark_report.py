@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 
 import matplotlib
-from benchmark_peers import FORMATS, GAUSSIAN, OURS, PLAIN, PUBLISHED
+from benchmark_peers import FORMATS, GAUSSIAN, LARGE, OURS, PLAIN, PUBLISHED
 from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
@@ -42,6 +42,9 @@ def ratios(result: dict) -> list[tuple[str, float, str]]:
         for size, table in result["convolutions"].items()
     }
     memory = best_memory(result["memory"])
+
+    def beside(times: dict[str, float], how: str) -> float:
+        return times[f"ours, {how}"] / times[f"{PLAIN}, {how}"]
 
     def published(of: str, times: dict[str, float], aims: dict[str, str]) -> list[tuple]:
         return [
@@ -82,9 +85,12 @@ def ratios(result: dict) -> list[tuple[str, float, str]]:
             "1.5 or less",
         ),
         ("training step: float32 / bfloat16", step[OURS] / step["ours, bfloat16"], "2 or more"),
+        ("training step, bfloat16: ours / plain 7x7", beside(step, "bfloat16"), ""),
         ("inference: ours / plain 7x7", look[OURS] / look[PLAIN], "1.05 or less"),
         *published("inference", look, dict(v0="5 or more", gauss="18 or more")),
+        ("inference: plain 17x17 / plain 7x7", look[LARGE] / look[PLAIN], ""),
         ("inference: float32 / bfloat16", look[OURS] / look["ours, bfloat16"], "2 or more"),
+        ("inference, bfloat16: ours / plain 7x7", beside(look, "bfloat16"), ""),
         (
             "peak memory of a step: ours / dcls gauss, NCHW",
             memory[OURS] / memory["dcls gauss, NCHW"],
@@ -95,7 +101,9 @@ def ratios(result: dict) -> list[tuple[str, float, str]]:
     if "ours, compiled" in step:
         rows += [
             ("training step: eager / compiled", step[OURS] / step["ours, compiled"], ""),
+            ("training step, compiled: ours / plain 7x7", beside(step, "compiled"), ""),
             ("inference: eager / compiled", look[OURS] / look["ours, compiled"], ""),
+            ("inference, compiled: ours / plain 7x7", beside(look, "compiled"), ""),
         ]
     return rows
 
@@ -124,6 +132,7 @@ def report(result: dict) -> str:
         "hand them, and with channels_last maps; other peers in their faster memory format. "
         "Everything in a table was run in turns in one process; times are medians with the fastest "
         "and the slowest run. Elements are spread over the whole kernel. "
+        "Compiled, LayerNorm and GELU are one with their neighbours, for both peers. "
         "Denormals are flushed to zero for all: GELU's gradient is several times slower where it "
         "meets some.",
         "",

@@ -2,10 +2,20 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from benchmark_peers import FORMATS, OURS, backbones, published_layer
+from benchmark_peers import (
+    FORMATS,
+    LARGE,
+    OURS,
+    PLAIN,
+    backbones,
+    plain,
+    published_layer,
+    with_convolutions,
+)
 from benchmark_report import faster_format
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -55,13 +65,16 @@ def time_backbones(arch: str | dict, size: int, repeats: int, compiled: bool) ->
     models = {name: make() for name, make in backbones(arch).items()}
     steps = {name: (model, training_step) for name, model in models.items()}
     looks = {name: (model, inference) for name, model in models.items()}
-    for table, run in ((steps, training_step), (looks, inference)):
-        table["ours, bfloat16"] = (models[OURS], in_bfloat16(run))
-        if compiled:
-            table["ours, compiled"] = (torch.compile(models[OURS], fullgraph=True), run)
+    large = with_convolutions(arch, partial(plain, kernel_size=17), torch.channels_last)
+    looks[LARGE] = (large, inference)
+    for name, model in {"ours": models[OURS], PLAIN: models[f"{PLAIN}, channels_last"]}.items():
+        for table, run in ((steps, training_step), (looks, inference)):
+            table[f"{name}, bfloat16"] = (model, in_bfloat16(run))
+            if compiled:
+                table[f"{name}, compiled"] = (torch.compile(model, fullgraph=True), run)
     result = {}
     for title, table in {"training step": steps, "inference": looks}.items():
-        for model in models.values():
+        for model, _ in table.values():
             model.train(title == "training step")
         runs = {name: lambda m=m, run=run: run(m, image) for name, (m, run) in table.items()}
         result[title] = faster_format(in_turns(runs, repeats, title))
