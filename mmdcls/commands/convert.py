@@ -11,7 +11,7 @@ from mmdcls.checkpoint.files import read_checkpoint
 from mmdcls.checkpoint.load import Reading
 from mmdcls.checkpoint.published import AXIS_ORDERS
 from mmdcls.checkpoint.trained import dataset_meta_of
-from mmdcls.config import read_config, without_pretrained
+from mmdcls.config import add_options, read_config, without_pretrained
 
 from .parsing import command_parser
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--config", required=True, help="config of the model that takes the weights"
     )
+    add_options(parser)
     parser.add_argument(
         "--to",
         choices=["mmdcls", "published"],
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reading = Reading(parsed.key, axis_order=parsed.axis_order)
     check_target(parsed.source, parsed.target)
     content = read_checkpoint(parsed.source, parsed.sha256)
-    cfg = without_pretrained(read_config(parsed.config))
+    cfg = without_pretrained(read_config(parsed.config, parsed.cfg_options))
     model = MODELS.build(cfg.model)
     written, report = convert(model, content, parsed.source, reading)
     if parsed.to == "published":

@@ -20,6 +20,7 @@ KEY = "position_health"
 RECORD = Path("vis_data", "positions.json")
 # Where training ends before an interval does.
 LOST = dict(interval="nothing is measured", picture_interval="no picture is drawn")
+PICTURE_INTERVAL = 5000
 SIGNATURES = failure_signatures(rule="paramwise_cfg", layers="backbone")
 
 
@@ -34,8 +35,9 @@ class PositionHealth(Hook):
 
     interval: iterations between two measurements.
     picture_interval: iterations between two pictures of positions and dense kernels, for kernels
-        with two axes; 0 for none. As often, at the start and at the end, positions go into the
-        run's vis_data/positions.json, from which draw_positions_over_time.py draws.
+        with two axes; 0 for none, None for 5000 where training is as long. As often, at the start
+        and at the end, positions go into the run's vis_data/positions.json, from which
+        draw_positions_over_time.py draws.
     grace: the part of the training in which positions may still be where they started.
     most_at_border, most_at_centre, most_near_another, most_at_floor: largest healthy share of
         elements at the border, in the centre cell, within half a cell of another, and of widths at
@@ -53,7 +55,7 @@ class PositionHealth(Hook):
     def __init__(
         self,
         interval: int = 500,
-        picture_interval: int = 5000,
+        picture_interval: int | None = None,
         grace: float = 0.2,
         most_at_border: float | None = LIMITS["most_at_border"],
         most_at_centre: float | None = LIMITS["most_at_centre"],
@@ -69,6 +71,9 @@ class PositionHealth(Hook):
             least_movement=least_movement,
         )
         check_whole("interval", interval, least=1)
+        # Of what nobody asked for, nothing is said where it does not come.
+        self.told = ("interval",) if picture_interval is None else tuple(LOST)
+        picture_interval = PICTURE_INTERVAL if picture_interval is None else picture_interval
         check_whole("picture_interval", picture_interval, least=0)
         check_number("grace", grace, "a share from 0 to 1", lambda value: 0 <= value <= 1)
         for name, limit in self.limits.items():
@@ -91,11 +96,9 @@ class PositionHealth(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self.groups, self.recorded = groups_of(unwrapped(runner.model)), None
-        for name, lost in dict(
-            interval="nothing is measured", picture_interval="no picture is drawn"
-        ).items():
+        for name in self.told:
             option = f"mmdcls.PositionHealth's {name}={getattr(self, name)}"
-            warn_of_end(option, getattr(self, name), runner, by_epoch=False, lost=lost)
+            warn_of_end(option, getattr(self, name), runner, by_epoch=False, lost=LOST[name])
         # Loaded as a mere initialisation, a checkpoint is itself the start.
         known, self.resumed = (self.resumed if runner.iter else None) or {}, None
         self.first_iteration = known.get("first_iteration", runner.iter)

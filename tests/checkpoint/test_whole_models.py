@@ -142,6 +142,17 @@ def test_an_old_file_is_converted_whole_for_plain_mmengine(config, model, old_fi
     assert read(target)["meta"]["dataset_meta"]["classes"] == ("cell", "nucleus")
 
 
+def test_options_of_the_config_decide_what_a_file_fits(config, model, old_file, tmp_path):
+    other, target = tmp_path / "other.py", tmp_path / "ours.pth"
+    other.write_text(f"_base_ = [{str(config)!r}]\nmodel = dict(backbone=dict(kernel_count=3))\n")
+    arguments = [old_file, str(target), "--config", str(other)]
+    with pytest.raises(SystemExit, match="does not fit the model"):
+        convert(arguments)
+    count = model.backbone.stages[0].positions.shape[-1]
+    convert([*arguments, "--cfg-options", f"model.backbone.kernel_count={count}"])
+    assert target.is_file()
+
+
 def test_the_reverse_of_convert_is_its_inverse(config, model, old_file, tmp_path):
     ours, theirs = tmp_path / "ours.pth", tmp_path / "theirs.pth"
     options = ["--config", str(config)]

@@ -390,7 +390,6 @@ def test_in_a_small_kernel_it_takes_more_to_crowd_the_border(size, share, is_bad
         ("interval", 2.5),
         ("interval", True),
         ("picture_interval", -1),
-        ("picture_interval", None),
         ("grace", 1.5),
         ("grace", None),
         ("grace", float("nan")),

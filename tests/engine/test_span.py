@@ -39,6 +39,10 @@ def test_what_never_comes_is_said_and_what_just_comes_is_not(tmp_path, hook, opt
     )
 
 
+def test_of_pictures_that_nobody_asked_for_nothing_is_said(tmp_path):
+    assert not warnings_of(tmp_path, dict(type="mmdcls.PositionHealth", interval=1))
+
+
 @pytest.mark.parametrize(("hook", "option", "last"), [(REPULSION, "begin", 3), (ANNEAL, "end", 3)])
 def test_epochs_are_counted_as_epochs(tmp_path, hook, option, last):
     """Eight iterations, in which an eighth would have come."""
