@@ -4,12 +4,23 @@ python tools/analysis_tools/benchmark_gpu_report.py work_dirs/benchmark/gpu.json
 """
 
 import argparse
-import json
 from pathlib import Path
 
-Row = dict
-COMPUTATIONS = ("values", "input_gradient", "kernel_gradient")
-WAYS = (("band", "NHWC"), ("framework", "NHWC"), ("framework", "NCHW"))
+from benchmark_gpu_aims import CROP, aims
+from benchmark_gpu_rows import (
+    BAND,
+    COMPUTATIONS,
+    FRAMEWORK,
+    TUNED,
+    Row,
+    convolutions,
+    dtype_of,
+    figures,
+    read,
+    times_faster,
+)
+
+from mmdcls.dcls.conv.crossovers import BAND_FROM
 
 # Of rows that name them.
 VERSIONS = (
@@ -18,16 +29,17 @@ VERSIONS = (
     "second are left out, since other programs kept the processors busy.",
     "",
 )
-
-
-def read(path: Path) -> list[Row]:
-    """Rows without those that failed, such as for want of memory."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return [row for row in rows if "failed" not in row]
-
-
-def figures(rows: list[Row], figure: str) -> list[tuple[dict, Row]]:
-    return [(row["of"], row) for row in rows if row["of"]["figure"] == figure]
+# Of rows from before workspaces were cleared.
+MEMORY = (
+    "Memory: it counts the workspaces that cuBLAS keeps for each stream, of former graphs as well, "
+    "and plain 7x7 in bfloat16 came before there were such. By its size, what DCLS keeps beside is "
+    "13 MB of kernels and shares, whatever the batch, as the rows in float32 have it.",
+    "",
+)
+STEP_HEADER = (
+    *("step", "kernels", "dtype", "batch", "eager, ms", "ratio"),
+    *("graph, ms", "ratio", "MB", "ratio"),
+)
 
 
 def table(header: tuple[str, ...], lines: list[tuple]) -> list[str]:
@@ -35,91 +47,122 @@ def table(header: tuple[str, ...], lines: list[tuple]) -> list[str]:
     return [*("| " + " | ".join(map(str, line)) + " |" for line in shown), ""]
 
 
-def dtype_of(of: dict) -> str:
-    return of["dtype"].removeprefix("torch.")
+def optional(text: str, header: tuple[str, ...], lines: list[tuple]) -> list[str]:
+    return [text, "", *table(header, lines)] if lines else []
 
 
-def step_lines(rows: list[Row]) -> list[tuple]:
+def step_lines(rows: list[Row], figure: str = "step") -> list[tuple]:
     def run_of(of: dict) -> tuple:
-        return of["dtype"], of["batch"], of["side"], of.get("kernels")
+        return of["dtype"], of["batch"], str(of["side"]), of.get("kernels")
 
-    steps = figures(rows, "step")
-    plain = {run_of(of): row for of, row in steps if of["kind"].startswith("plain")}
+    steps = figures(rows, figure)
+    plain = {run_of(of): row for of, row in reversed(steps) if of["kind"].startswith("plain")}
     lines = []
     for of, row in steps:
-        beside = plain.get(run_of(of))
-        kind = of["kind"] + (", the framework's ways" if of["framework"] else "")
-        cells = [kind, of.get("kernels", ""), dtype_of(of), of["batch"]]
-        for how in ("eager", "graph"):
-            if how not in row:
-                cells += ["", ""]
-                continue
-            known = beside is not None and how in beside
-            ratio = f"{row[how] / beside[how]:.2f}" if known else ""
-            cells += [f"{row[how] / 1e3:.2f}", ratio]
-        known = beside is not None
-        ratio = f"{row['megabytes'] / beside['megabytes']:.2f}" if known else ""
-        lines.append((*cells, f"{row['megabytes']:.0f}", ratio))
+        beside = plain.get(run_of(of), {})
+        cells = [kind_of(of), of.get("kernels", ""), dtype_of(of), of["batch"]]
+        for how, unit, digits in (("eager", 1e3, 2), ("graph", 1e3, 2), ("megabytes", 1, 0)):
+            value = row.get(how)
+            cells.append("" if value is None else f"{value / unit:.{digits}f}")
+            known = value is not None and how in beside
+            cells.append(f"{value / beside[how]:.2f}" if known else "")
+        lines.append(tuple(cells))
     return lines
 
 
+def kind_of(of: dict) -> str:
+    """In words, with what differs from the other rows."""
+    kind = of["kind"] + (", the framework's ways" if of.get("framework") else "")
+    kind += ", cudnn.benchmark" if of.get("cudnn") else ""
+    side = of["side"]
+    return kind if side == CROP else f"{kind}, {side[0]}x{side[1]}"
+
+
 def convolution_lines(rows: list[Row]) -> list[tuple]:
-    found = {}
-    for of, row in figures(rows, "convolution"):
-        call = dtype_of(of), of["kernel"], of["map"]
-        way = of["way"], of["format"]
-        found.setdefault(call, {}).setdefault(way, {})[of["computation"]] = row.get(
-            "graph", row["eager"]
+    return [
+        (
+            *named(call),
+            *(summed(ways[way]) for way in (BAND, *FRAMEWORK)),
+            f"{times_faster(ways):.1f}",
         )
+        for call, ways in sorted(convolutions(rows).items())
+    ]
+
+
+def tuned_lines(rows: list[Row]) -> list[tuple]:
+    return [
+        (*named(call), *(summed(ways[way]) for way in TUNED))
+        for call, ways in sorted(convolutions(rows).items())
+        if set(TUNED) <= ways.keys()
+    ]
+
+
+def named(call: tuple[str, int, str]) -> tuple[str, str, str]:
+    dtype, kernel, size = call
+    return dtype, f"{kernel}x{kernel}", size
+
+
+def summed(times: dict[str, float]) -> str:
+    return " + ".join(f"{times[computation]:.0f}" for computation in COMPUTATIONS)
+
+
+def error_lines(rows: list[Row]) -> list[tuple]:
+    return [
+        (
+            *named((dtype_of(of), of["kernel"], of["map"])),
+            *(
+                ", ".join(f"{row[way][computation]:.1e}" for computation in COMPUTATIONS)
+                for way in ("band", "framework")
+            ),
+        )
+        for of, row in figures(rows, "errors")
+    ]
+
+
+def construction_lines(rows: list[Row]) -> list[tuple]:
+    lines = [
+        (f"a layer, {of['kind']}", "the framework" if of["framework"] else "Triton", row)
+        for of, row in figures(rows, "construction")
+    ]
+    lines += [
+        (f"the backbone, {of['kind']}", "Triton", row)
+        for of, row in figures(rows, "construction of a step")
+    ]
+    return [(*names, f"{row['eager']:.0f}", f"{row['graph']:.0f}") for *names, row in lines]
+
+
+def inference_lines(rows: list[Row]) -> list[tuple]:
     lines = []
-    for (dtype, kernel, name), ways in sorted(found.items()):
-        whole = {way: times for way, times in ways.items() if len(times) == len(COMPUTATIONS)}
-        if len(whole) < len(WAYS):
-            continue
-        cells = [
-            " + ".join(f"{whole[way][computation]:.0f}" for computation in COMPUTATIONS)
-            for way in WAYS
-        ]
-        best = min(sum(whole[way].values()) for way in WAYS[1:])
-        lines.append(
-            (
-                dtype,
-                f"{kernel}x{kernel}",
-                name,
-                *cells,
-                f"{best / sum(whole[WAYS[0]].values()):.1f}",
-            )
-        )
+    for of, row in figures(rows, "inference"):
+        times = (f"{row[how] / 1e3:.2f}" if how in row else "" for how in ("eager", "graph"))
+        lines.append((of["kind"], of["form"], *times))
     return lines
 
 
 def section(rows: list[Row]) -> str:
     (_, machine), *_ = figures(rows, "environment")
+    measured = BAND_FROM.get(tuple(machine["capability"]), {})
+    fastest_from = {str(dtype).removeprefix("torch."): side for dtype, side in measured.items()}
     text = [
         f"## On a GPU: {machine['gpu']}",
         "",
         f"Made by `tools/analysis_tools/benchmark.py --device cuda` on {machine['date']}: torch "
         f"{machine['torch']}, Triton {machine['triton']}, cuDNN {machine['cudnn']}. A step is the "
         f"forward and the backward pass of a ConvNeXt-T of plain PyTorch, channels_last, under "
-        f"autocast where it is not float32, at 512x512; eager is with Python launching every "
-        f"kernel, graph the replay of a CUDA graph. Ratios are to the plain 7x7 of the same dtype "
-        f"and batch of the same run.",
+        f"autocast where it is not float32, at 512x512 unless said; eager is with Python launching "
+        f"every kernel, graph the replay of a CUDA graph. Ratios are to the plain 7x7 of the same "
+        f"dtype, batch and size of the same run.",
         "",
+        "In bfloat16, with two images of 512x512:",
+        "",
+        *table(("aim", "measured", "met"), aims(rows, fastest_from)),
         *(VERSIONS if any("kernels" in row["of"] for row in rows) else ()),
-        *table(
-            (
-                "step",
-                "kernels",
-                "dtype",
-                "batch",
-                "eager, ms",
-                "ratio",
-                "graph, ms",
-                "ratio",
-                "MB",
-                "ratio",
-            ),
-            step_lines(rows),
+        *(() if "workspaces" in machine else MEMORY),
+        *table(STEP_HEADER, step_lines(rows)),
+        *optional(
+            "The same of a whole UPerNet of mmseg, with its losses.",
+            STEP_HEADER,
+            step_lines(rows, "upernet"),
         ),
         "Convolutions alone, microseconds in a graph: values + gradient of the input + gradient of "
         "the kernel. The last column is how many times faster the band is than the framework in "
@@ -129,19 +172,24 @@ def section(rows: list[Row]) -> str:
             ("dtype", "kernel", "map", "band", "framework, NHWC", "framework, NCHW", "times"),
             convolution_lines(rows),
         ),
-        "Construction of the kernel of a layer of 384 channels, 17x17/34, with its gradient.",
+        *optional(
+            "The framework with `cudnn.benchmark`.",
+            ("dtype", "kernel", "map", "NHWC", "NCHW"),
+            tuned_lines(rows),
+        ),
+        *optional(
+            "Relative errors of the same three against float64.",
+            ("dtype", "kernel", "map", "band", "framework"),
+            error_lines(rows),
+        ),
+        "Construction with its gradient: of the kernel of a layer of 384 channels, 17x17/34, and "
+        "of all shares and kernels of a backbone.",
         "",
-        *table(
-            ("interpolation", "by", "eager, us", "graph, us"),
-            [
-                (
-                    of["kind"],
-                    "the framework" if of["framework"] else "Triton",
-                    f"{row['eager']:.0f}",
-                    f"{row['graph']:.0f}",
-                )
-                for of, row in figures(rows, "construction")
-            ],
+        *table(("of", "by", "eager, us", "graph, us"), construction_lines(rows)),
+        *optional(
+            "Inference in bfloat16, two images of 512x512.",
+            ("network", "form", "eager, ms", "graph, ms"),
+            inference_lines(rows),
         ),
     ]
     return "\n".join(text)

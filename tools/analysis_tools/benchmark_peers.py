@@ -1,10 +1,10 @@
 """What is timed: our model, a plain ConvNeXt, and the published layers, in the same blocks."""
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import torch
+from benchmark_published import published_layer, share_positions
 from torch import Tensor, nn
 
 from mmdcls.models import DclsConvNeXt
@@ -28,38 +28,8 @@ class InFormat(nn.Module):
         return self.conv(x.contiguous(memory_format=self.memory_format))
 
 
-def published_layer(
-    channels: int, version: str, kernel_size: int = 17, kernel_count: int = 34
-) -> nn.Module:
-    from DCLS.construct.modules import Dcls2d
-
-    # Every layer warns that there is no CUDA extension.
-    logging.disable(logging.WARNING)
-    try:
-        return Dcls2d(
-            channels,
-            channels,
-            kernel_count,
-            padding=kernel_size // 2,
-            dilated_kernel_size=kernel_size,
-            groups=channels,
-            version=version,
-            use_implicit_gemm=False,
-        )
-    finally:
-        logging.disable(logging.NOTSET)
-
-
 def plain(channels: int, kernel_size: int = 7) -> nn.Module:
     return nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
-
-
-def share_positions(layers: Sequence[nn.Module]) -> None:
-    """The published backbones share positions and widths within a stage, as ours does positions."""
-    for layer in layers[1:]:
-        for name in ("P", "SIG"):
-            if getattr(layers[0], name, None) is not None:
-                setattr(layer, name, getattr(layers[0], name))
 
 
 def with_convolutions(

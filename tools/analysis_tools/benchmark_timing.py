@@ -6,16 +6,8 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from benchmark_peers import (
-    FORMATS,
-    LARGE,
-    OURS,
-    PLAIN,
-    backbones,
-    plain,
-    published_layer,
-    with_convolutions,
-)
+from benchmark_peers import FORMATS, LARGE, OURS, PLAIN, backbones, plain, with_convolutions
+from benchmark_published import published_layer
 from benchmark_report import faster_format
 from torch import Tensor, nn
 from tqdm import tqdm

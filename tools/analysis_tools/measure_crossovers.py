@@ -1,8 +1,10 @@
 """Measure which way of a depthwise convolution is the fastest for which sizes.
 
     python tools/analysis_tools/measure_crossovers.py
+    python tools/analysis_tools/measure_crossovers.py --device cuda    # a GPU
 
-Prints the times and the tables of mmdcls/dcls/conv/crossovers.py for this machine.
+Prints the times and the tables of mmdcls/dcls/conv/crossovers.py for this machine. Options for a
+GPU are those of measure_crossovers_gpu.py; --help lists them.
 """
 
 import argparse
@@ -28,11 +30,23 @@ VOLUMES, TAPS, PLANES = (8, 16, 32), (1, 3, 5), (1, 2, 3, 5, 9)
 HOPELESS = 8
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    devices = argparse.ArgumentParser(add_help=False)
+    devices.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parsed, rest = devices.parse_known_args(arguments)
+    if parsed.device == "cuda":
+        from measure_crossovers_gpu import main as measure_gpu
+
+        measure_gpu(rest)
+    else:
+        measure_cpu(rest)
+
+
+def measure_cpu(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--repeats", type=int, default=7)
-    parsed = parser.parse_args()
+    parsed = parser.parse_args(arguments)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {parsed.dtype}")
     for computation in WAYS:
         times = {
