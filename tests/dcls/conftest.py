@@ -14,3 +14,10 @@ def process_group(tmp_path: Path) -> Iterator[None]:
     )
     yield
     torch.distributed.destroy_process_group()
+
+
+@pytest.fixture
+def on_cpu(default_device: None) -> Iterator[None]:
+    """Of laws about what CPUs do, wherever other tests make their tensors."""
+    with torch.device("cpu"):
+        yield

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from helpers.cases import autocast
 from helpers.networks_of_convs import Network, draw_image, draw_network
 from mmdcls.dcls import Dcls2d, convert, merged, position_owners
 from mmdcls.dcls.groups import position_groups
@@ -173,7 +174,7 @@ def test_merged_layers_are_plain_and_the_network_stays():
 def test_it_computes_in_half_precision(dtype):
     network, x = draw_converted(dtype=torch.float), draw_image(torch.float)
     wanted = network(x)
-    with torch.autocast("cpu", dtype):
+    with autocast(dtype):
         found = network(x)
     torch.testing.assert_close(found.float(), wanted, rtol=0.1, atol=0.1)
     whole = copy.deepcopy(network).to(dtype)

@@ -60,8 +60,9 @@ def replace_data(model: OwnPositions) -> None:
         parameter.data = parameter.data * 0.7 + 0.1
 
 
-def edit_through_numpy(model: OwnPositions) -> None:
-    model.owner.positions.detach().numpy()[...] *= 0.5
+def edit_memory(model: OwnPositions) -> None:
+    """By a tensor that shares the memory and nothing else, such as numpy's or cupy's."""
+    torch.from_dlpack(model.owner.positions.detach()).mul_(0.5)
 
 
 def swap_with_average(model: OwnPositions) -> None:
@@ -147,7 +148,7 @@ WAYS = {
     "edit by the smallest step": one_ulp,
     ".data.copy_": copy_into_data,
     ".data replaced": replace_data,
-    "edit of the memory": edit_through_numpy,
+    "edit of the memory": edit_memory,
     "swap with an average": swap_with_average,
     "another Parameter object": swap_parameter,
     "swap_tensors": swap_tensors,

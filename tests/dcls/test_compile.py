@@ -9,7 +9,7 @@ from torch import nn
 from torch._dynamo.backends.common import aot_autograd
 from torch.export import Dim
 
-from helpers.cases import draw_input, draw_layer
+from helpers.cases import autocast, draw_input, draw_layer
 from mmdcls.dcls import INTERPOLATIONS
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def test_the_compiled_layer_pads_as_the_eager_one(padding_mode, groups):
 @each_groups
 def test_the_compiled_layer_may_run_under_autocast(groups, axes):
     layer = draw_layer(axes, groups=groups, **OPTIONS).float()
-    with torch.autocast("cpu"):
+    with autocast():
         assert_compiled_is_eager(layer, "aot_eager", draw_input(axes).float())
 
 

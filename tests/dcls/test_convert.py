@@ -380,7 +380,7 @@ def test_an_empty_network_is_converted_and_filled_later():
     _, report = convert(network, rule)
     assert {p.device.type for p in network.parameters()} == {"meta"}
     assert {row.error for row in report.replaced} == {None}
-    filled = network.to_empty(device="cpu").double().eval()
+    filled = network.to_empty(device=torch.get_default_device()).double().eval()
     filled.load_state_dict(dense.state_dict())
     torch.testing.assert_close(filled(x), dense(x), rtol=0, atol=1e-6)
     moved, _ = convert(draw_network(), rule)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.cases import autocast
 from mmdcls.dcls import INTERPOLATIONS, Dcls1d, Dcls2d, Dcls3d, ElementPositions, construct_kernel
 
 NAMES = tuple(INTERPOLATIONS)
@@ -175,11 +176,11 @@ def test_an_input_that_does_not_fit_is_refused_as_by_the_plain_convolution(shape
 
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("autocast", [False, True])
-def test_an_input_of_another_dtype_is_refused_as_by_the_plain_convolution(dtype, groups, autocast):
+@pytest.mark.parametrize("is_cast", [False, True])
+def test_an_input_of_another_dtype_is_refused_as_by_the_plain_convolution(dtype, groups, is_cast):
     bad, built = torch.zeros(1, 4, 9, 9, dtype=dtype), layer(groups=groups)()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        if autocast and dtype == torch.bfloat16:
+    with autocast(torch.bfloat16, enabled=is_cast):
+        if is_cast and dtype == torch.bfloat16:
             assert built(bad).dtype == built.to_conv()(bad).dtype
             return
         with pytest.raises(RuntimeError) as theirs:

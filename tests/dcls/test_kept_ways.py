@@ -12,6 +12,7 @@ from helpers.cases import (
     GEOMETRIES,
     LAYERS,
     assert_same_values_and_gradients,
+    autocast,
     draw_input,
     draw_layer,
     geometry,
@@ -52,7 +53,7 @@ def test_it_is_the_plain_convolution_in_values_gradients_and_state(axes, name, t
 
 
 @pytest.mark.parametrize("wanted, kernel_size", [("direct", 17), ("fft", 63)])
-def test_it_takes_the_way_that_the_layer_takes(wanted, kernel_size, monkeypatch):
+def test_it_takes_the_way_that_the_layer_takes(wanted, kernel_size, monkeypatch, on_cpu):
     taken = recorded(monkeypatch)
     layer = layer_of(kernel_size=kernel_size, padding="same").float()
     x = torch.randn(1, CHANNELS, 64, 64)
@@ -94,7 +95,7 @@ def test_a_single_map_and_autocast_are_as_to_the_plain_convolution():
     plain, ours = layer.to_conv(), layer.to_conv(keep_ways=True)
     x = draw_input().detach().float()
     torch.testing.assert_close(ours(x[0]), plain(x[0]))
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(torch.bfloat16):
         assert ours(x).dtype == plain(x).dtype
         torch.testing.assert_close(ours(x), plain(x), rtol=2e-2, atol=2e-2)
 

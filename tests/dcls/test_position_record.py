@@ -30,9 +30,9 @@ def test_a_line_has_positions_of_two_axes_to_a_hundredth_of_a_cell(tmp_path):
     assert {name: kernels.extents for name, kernels in owners.items()} == dict(
         wide=(17, 17), dense=(5, 7)
     )
-    dense = model["dense"].positions.detach().flatten(1, 2).numpy()
+    dense = model["dense"].positions.detach().flatten(1, 2).cpu().numpy()
     np.testing.assert_allclose(owners["dense"].offsets, dense, atol=0.00501)
-    wide = model["wide"].positions.detach().flatten(1, 2).numpy()
+    wide = model["wide"].positions.detach().flatten(1, 2).cpu().numpy()
     assert owners["wide"].offsets.shape == (2, MOST_KERNELS, 5)
     for mine, index in ((0, 0), (-1, -1)):
         np.testing.assert_allclose(owners["wide"].offsets[:, mine], wide[:, index], atol=0.00501)

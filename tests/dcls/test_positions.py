@@ -35,7 +35,7 @@ def test_an_element_outside_has_the_kernel_and_the_gradients_of_one_at_the_borde
     for distance in (0, 0.4, 1, 3.7, 1e4):
         offset = (border + (distance if side else -distance)).detach().requires_grad_()
         kernel = construct_kernel(weight, offset, sigma, size, interpolation)
-        generator = torch.Generator().manual_seed(1)
+        generator = torch.Generator(torch.get_default_device()).manual_seed(1)
         loss = kernel.mul(torch.rand(kernel.shape, generator=generator)).sum()
         sources = [weight, offset] if sigma is None else [weight, offset, sigma]
         results.append((kernel, *torch.autograd.grad(loss, sources)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.cases import LAYERS, draw_input, draw_layer
+from helpers.cases import LAYERS, autocast, draw_input, draw_layer
 from mmdcls.dcls import INTERPOLATIONS, construct_kernel
 
 LOW = [torch.bfloat16, torch.float16]
@@ -50,7 +50,7 @@ def test_a_half_precision_module_rounds_its_kernel_only_at_the_end(axes, interpo
 def test_autocast_leaves_the_kernel_as_it_is(axes, interpolation, dtype):
     layer = draw_layer(axes, kernel_size=(4, 5, 3)[:axes], interpolation=interpolation).float()
     expected = layer.kernel()
-    with torch.autocast("cpu", dtype):
+    with autocast(dtype):
         kernel = layer.kernel()
         shares = layer.shares()
     assert kernel.dtype == torch.float32
@@ -67,7 +67,7 @@ def test_autocast_treats_the_layer_as_the_plain_convolution(axes, dtype, groups,
     plain = layer.to_conv()
     x = draw_input(axes).float()
     for with_gradient in (True, False):
-        with torch.set_grad_enabled(with_gradient), torch.autocast("cpu", dtype):
+        with torch.set_grad_enabled(with_gradient), autocast(dtype):
             y, expected = layer(x), plain(x)
         assert y.dtype == expected.dtype == dtype
         assert y.is_contiguous()
@@ -91,7 +91,7 @@ def test_gradients_under_autocast_are_close_to_those_without(dtype, groups):
         )
 
     expected = gradients()
-    with torch.autocast("cpu", dtype):
+    with autocast(dtype):
         found = gradients()
     for name, grad in found.items():
         assert grad.dtype == torch.float32
@@ -103,7 +103,7 @@ def test_gradients_under_autocast_are_close_to_those_without(dtype, groups):
 def test_autocast_leaves_float64_alone_as_it_does_for_the_plain_convolution(groups):
     layer, x = draw_layer(groups=groups), draw_input()
     expected = layer(x)
-    with torch.autocast("cpu"):
+    with autocast():
         assert layer.to_conv()(x).dtype == layer(x).dtype == torch.double
         torch.testing.assert_close(layer(x), expected)
 
@@ -112,10 +112,10 @@ def test_autocast_leaves_float64_alone_as_it_does_for_the_plain_convolution(grou
 def test_a_kernel_cached_under_autocast_serves_without_it_and_the_reverse(dtype):
     layer, x = draw_layer(groups=4).float().eval(), draw_input().float()
     with torch.no_grad():
-        with torch.autocast("cpu", dtype):
+        with autocast(dtype):
             inside = layer(x)
         outside = layer(x)
-        with torch.autocast("cpu", dtype):
+        with autocast(dtype):
             assert torch.equal(layer(x), inside)
     assert outside.dtype == torch.float32
     torch.testing.assert_close(outside, layer(x))

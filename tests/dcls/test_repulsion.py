@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers.cases import LAYERS
+from helpers.cases import LAYERS, autocast
 from mmdcls.dcls import clamp_positions_, position_owners, repulsion
 
 SHAPES = [(1, 2, 1, 4), (2, 3, 2, 5), (3, 2, 1, 3), (4, 1, 1, 2)]
@@ -93,7 +93,7 @@ def test_near_zero_distances_have_finite_gradients():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_positions_and_autocast_are_computed_in_float32(dtype):
     positions = torch.randn(2, 4, 1, 5)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(torch.bfloat16):
         assert torch.equal(repulsion(positions), repulsion(positions.clone()))
         inside = repulsion(positions)
     assert torch.equal(inside, repulsion(positions))

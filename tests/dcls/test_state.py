@@ -92,7 +92,7 @@ def assigned(layer: nn.Module) -> nn.Module:
 
 
 def emptied(layer: nn.Module) -> nn.Module:
-    fresh = copy.deepcopy(layer).to("meta").to_empty(device="cpu")
+    fresh = copy.deepcopy(layer).to("meta").to_empty(device=torch.get_default_device())
     fresh.load_state_dict(layer.state_dict())
     return fresh
 
@@ -150,7 +150,7 @@ def test_a_layer_made_on_meta_is_filled_and_runs(interpolation):
     for mode in (True, False):
         y = layer.train(mode)(torch.empty(2, 4, 9, 8, device="meta"))
         assert (y.device.type, y.shape) == ("meta", (2, 4, 9, 8))
-    layer.to_empty(device="cpu")
+    layer.to_empty(device=torch.get_default_device())
     layer.reset_parameters()
     assert layer(torch.randn(2, 4, 9, 8)).isfinite().all()
 

@@ -97,6 +97,11 @@ def leaf(*shape: int, device: torch.device | None = None) -> Tensor:
     return torch.randn(*shape, dtype=torch.double, device=device).requires_grad_()
 
 
+def autocast(dtype: torch.dtype | None = None, enabled: bool = True) -> torch.autocast:
+    """Of the device that tests make their tensors on: `pytest --device`."""
+    return torch.autocast(torch.get_default_device().type, dtype, enabled=enabled)
+
+
 def gradients(output: Tensor, sources: dict[str, Tensor]) -> dict[str, Tensor]:
     """Of a fixed random projection of the output."""
     generator = torch.Generator().manual_seed(1)

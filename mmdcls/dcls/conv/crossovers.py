@@ -64,10 +64,10 @@ def call_of(
 
 def preferred(computation: str, call: Call) -> str:
     """The name of the fastest way; a way may still refuse the call."""
-    if call.device.type == "cuda":
-        return "band"
     if len(call.size) == 3:
         return "taps" if math.prod(call.kernel_size[1:]) >= TAPS_FROM**2 else "framework"
+    if call.device.type == "cuda":
+        return "band"
     # Of a map or kernel that is not square, the side of the square with as many cells.
     side, kernel = (math.sqrt(math.prod(size)) for size in (call.size, call.kernel_size))
     table = FFT_FROM[computation]

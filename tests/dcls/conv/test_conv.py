@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.cases import assert_same_values_and_gradients, leaf
+from helpers.cases import assert_same_values_and_gradients, autocast, leaf
 from mmdcls.dcls import conv
 from mmdcls.dcls.conv import convolve
 from mmdcls.dcls.conv.framework import CONVOLUTIONS
@@ -46,7 +46,7 @@ def test_convolve_is_to_pad_and_to_convolve(call, axes, device):
     assert_same_values_and_gradients(ours, theirs, sources)
 
 
-def test_large_depthwise_kernels_take_the_operators_where_they_can_serve(monkeypatch):
+def test_large_depthwise_kernels_take_the_operators_where_they_can_serve(monkeypatch, on_cpu):
     taken = []
     monkeypatch.setattr(conv, "depthwise", lambda *args: taken.append(args))
     convolve(leaf(2, 4, 9, 9), leaf(4, 1, 3, 3), None, (1, 1), ((1, 1),) * 2, "constant", 4)
@@ -66,7 +66,7 @@ def test_depthwise_in_bfloat16_returns_with_few_channels(channels, stride):
         y.sum().backward()
         expected = convolve(image.double(), kernel.double(), *call)
         torch.testing.assert_close(y.double(), expected, rtol=2e-2, atol=0.5)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(torch.bfloat16):
             cast = convolve(image.float(), kernel.float(), *call)
         assert cast.dtype == torch.bfloat16
         torch.testing.assert_close(cast, y)

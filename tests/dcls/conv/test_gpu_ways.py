@@ -6,7 +6,7 @@ import torch
 from mmdcls.dcls import gpu
 from mmdcls.dcls.conv import windows
 from mmdcls.dcls.conv.crossovers import BAND_FROM, Call
-from mmdcls.dcls.conv.ways import GPU_WAYS, choose
+from mmdcls.dcls.conv.ways import GPU_WAYS, VOLUME_WAYS, choose
 from mmdcls.dcls.conv.windows import (
     EXACT,
     TILE,
@@ -84,6 +84,12 @@ def test_a_card_that_nobody_measured_keeps_the_framework(other, words, capabilit
     assert words in band_why_not(call())
     # A profile may time it there nonetheless.
     assert (band_cannot(call()) is None) == (words == "nobody")
+
+
+def test_volumes_go_by_their_own_ways(capability):
+    for computation, ways in VOLUME_WAYS.items():
+        asked = call((8, 16, 16), (3, 5, 5), stride=(1, 1, 1))
+        assert choose(computation, asked) is ways["taps"].run
 
 
 def test_without_triton_or_on_amd_the_framework_serves(monkeypatch):

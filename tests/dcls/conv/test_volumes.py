@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from helpers.cases import (
     DEPTHWISE_SIZES,
     assert_same_values_and_gradients,
+    autocast,
     draw_input,
     draw_layer,
     gradients,
@@ -263,7 +264,7 @@ def test_kernels_with_planes_go_by_taps_and_every_way_serves_every_call(computat
 def test_a_layer_under_autocast_is_the_plain_convolution_with_its_kernel():
     layer = draw_layer(3, kernel_size=(3, 5, 4), padding="same", groups=4).float()
     x = draw_input(3).detach().float()
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(torch.bfloat16):
         ours, theirs = layer(x), layer.to_conv()(x)
     assert ours.dtype == theirs.dtype == torch.bfloat16
     torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-2)
