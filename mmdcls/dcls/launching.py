@@ -24,7 +24,10 @@ def launch(
     device = tensors[0].device
     key = (id(kernel), device, num_warps, *[t.dtype for t in tensors], *constants.values())
     known = COMPILED.get(key)
-    aligned = not any(tensor.data_ptr() % ALIGNED for tensor in tensors)
+    # A loop, for this is asked a dozen times for every layer of a step.
+    aligned = True
+    for tensor in tensors:
+        aligned &= tensor.data_ptr() % ALIGNED == 0
     with on(device):
         if known is not None and aligned:
             known[grid](*tensors, *numbers, *constants.values())

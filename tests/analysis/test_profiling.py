@@ -1,7 +1,11 @@
 """A profile has every way of every convolution of a config, timed or with the reason why not."""
 
+import os
 import re
+import subprocess
+import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -95,6 +99,35 @@ def test_a_way_that_could_serve_but_is_not_taken_is_timed_and_says_why(monkeypat
     timing = found.computations[0].ways["band"]
     assert timing.milliseconds > 0 and timing.why_not == "nobody has measured it"
     assert timing.why_not in report([found])
+
+
+BAND = """
+import torch
+from mmdcls.analysis.convolutions import Convolution
+from mmdcls.analysis import profiling
+from mmdcls.analysis.profile_report import report
+from mmdcls.dcls.conv.ways import GPU_WAYS
+from mmdcls.dcls.geometry import Geometry
+
+for ways in GPU_WAYS.values():
+    ways["band"] = ways["band"]._replace(cannot=lambda call: None)
+convolution = Convolution(4, (8, 9), (5, 3), Geometry((1, 1), (2, 1), (1, 1)), "zeros")
+profiling.REPEATS = 1
+cpu = torch.device("cpu")
+found = profiling.profile({convolution: 1}, 2, torch.float32, cpu, seconds=300)
+assert all(one.ways["band"].milliseconds > 0 for one in found[0].computations)
+print(report(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton: pip install triton")
+def test_the_band_itself_is_timed_by_the_interpreter():
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-c", BAND]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("band") == len(COMPUTATIONS)
 
 
 def test_a_dilated_layer_is_left_to_the_framework():

@@ -4,6 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdcls.dcls import construction, gpu
+from mmdcls.dcls.conv import windows
+from mmdcls.dcls.conv.crossovers import BAND_FROM
+
 
 @pytest.fixture
 def process_group(tmp_path: Path) -> Iterator[None]:
@@ -21,3 +25,18 @@ def on_cpu(default_device: None) -> Iterator[None]:
     """Of laws about what CPUs do, wherever other tests make their tensors."""
     with torch.device("cpu"):
         yield
+
+
+@pytest.fixture
+def capability(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
+    """That of the GPU that is pretended, with Triton; as it comes, one that was measured."""
+    known = [next(iter(BAND_FROM))]
+    caches = windows.known_why_not, construction.known_why_not
+    monkeypatch.setattr(gpu, "HAS_TRITON", True)
+    for module in (gpu, windows, construction):
+        monkeypatch.setattr(module, "capability_of", lambda device: known[0])
+    for cache in caches:
+        cache.cache_clear()
+    yield known
+    for cache in caches:
+        cache.cache_clear()

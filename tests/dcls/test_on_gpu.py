@@ -151,6 +151,26 @@ def test_activation_checkpointing():
     torch.testing.assert_close(found, found_by(layer, layer, x))
 
 
+def test_distributed_data_parallel_has_the_gradients_of_the_bare_layer(process_group):
+    layer, x = draw()
+    parallel = nn.parallel.DistributedDataParallel(copy.deepcopy(layer))
+    for module in (layer, parallel):
+        module(x.detach()).square().sum().backward()
+    for bare, wrapped in zip(layer.parameters(), parallel.module.parameters(), strict=True):
+        torch.testing.assert_close(bare.grad, wrapped.grad)
+
+
+def test_gradients_of_gradients():
+    layer, x = draw()
+    first = torch.autograd.grad(layer(x).square().sum(), [*layer.parameters()], create_graph=True)
+    (second,) = torch.autograd.grad(sum(g.square().sum() for g in first), x)
+    twin, image = copy.deepcopy(layer).double(), x.detach().double().requires_grad_()
+    exact = nn.functional.conv2d(image, twin.kernel(), twin.bias, padding=8, groups=40)
+    theirs = torch.autograd.grad(exact.square().sum(), [*twin.parameters()], create_graph=True)
+    (expected,) = torch.autograd.grad(sum(g.square().sum() for g in theirs), image)
+    assert (second.double() - expected).norm() / expected.norm() < 1e-5
+
+
 def test_positions_that_layers_share():
     owner = ElementPositions((17, 17), "gaussian", (40, 1, 9), device=GPU)
     layers = [draw()[0] for _ in range(2)]

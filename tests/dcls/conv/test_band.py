@@ -1,8 +1,12 @@
 """The band is `F.conv2d`."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from helpers.cases import (
     DEPTHWISE_SIZES,
@@ -11,7 +15,7 @@ from helpers.cases import (
     gradients,
     poisoned,
 )
-from mmdcls.dcls import INTERPOLATIONS
+from mmdcls.dcls import INTERPOLATIONS, Dcls2d, eager
 from mmdcls.dcls.conv import operators, plain
 from mmdcls.dcls.conv.operators import depthwise
 from mmdcls.dcls.conv.ways import GPU_WAYS
@@ -159,3 +163,51 @@ def test_a_kernel_of_float32_beside_a_map_of_half_precision(dtype, triton_device
         assert grad.dtype == torch.float32
         error = (grad.double() - expected[name]).norm() / expected[name].norm()
         assert error < 2 * TOLERANCE[dtype], name
+
+
+@pytest.fixture
+def layer(triton_device) -> Dcls2d:
+    made = draw_layer(kernel_size=7, padding=3, groups=4, interpolation="gaussian")
+    return made.float().to(triton_device)
+
+
+@pytest.fixture
+def x(triton_device) -> torch.Tensor:
+    return torch.randn(2, 4, 9, 20, device=triton_device).requires_grad_()
+
+
+def assert_is_the_framework(run, layer: nn.Module, x: torch.Tensor, kernel: torch.Tensor) -> None:
+    """run: of x, what layer computes."""
+    sources = dict(layer.named_parameters(), x=x)
+    theirs = plain(x, kernel, layer.bias, padding=3, groups=4)
+    assert_same_values_and_gradients(run(x), theirs, sources, **NEAR)
+
+
+def test_a_merged_layer_that_keeps_its_ways(layer, x):
+    conv = layer.to_conv(keep_ways=True)
+    assert_is_the_framework(conv, conv, x, conv.weight)
+
+
+def test_activation_checkpointing(layer, x):
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(layer, x, use_reentrant=False)
+
+    assert_is_the_framework(run, layer, x, layer.kernel())
+
+
+def test_distributed_data_parallel_has_the_gradients_of_the_bare_layer(layer, x, process_group):
+    parallel = nn.parallel.DistributedDataParallel(copy.deepcopy(layer))
+    for module in (layer, parallel):
+        module(x.detach()).square().sum().backward()
+    for bare, wrapped in zip(layer.parameters(), parallel.module.parameters(), strict=True):
+        torch.testing.assert_close(bare.grad, wrapped.grad)
+    del parallel
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_without_a_break(layer, x, monkeypatch):
+    monkeypatch.setattr(operators, "passes_by", eager.passes_by)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert_is_the_framework(compiled, layer, x, layer.kernel())
+    torch.compiler.reset()

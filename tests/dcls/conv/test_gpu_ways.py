@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from mmdcls.dcls import gpu
-from mmdcls.dcls.conv import windows
 from mmdcls.dcls.conv.crossovers import BAND_FROM, Call
 from mmdcls.dcls.conv.ways import GPU_WAYS, VOLUME_WAYS, choose
 from mmdcls.dcls.conv.windows import (
@@ -19,18 +18,6 @@ from mmdcls.dcls.conv.windows import (
 
 GPU = torch.device("cuda", 0)
 MEASURED = next(iter(BAND_FROM))
-
-
-@pytest.fixture
-def capability(monkeypatch) -> list:
-    """That of the GPU that is pretended, with Triton."""
-    known = [MEASURED]
-    monkeypatch.setattr(gpu, "HAS_TRITON", True)
-    for module in (gpu, windows):
-        monkeypatch.setattr(module, "capability_of", lambda device: known[0])
-    windows.known_why_not.cache_clear()
-    yield known
-    windows.known_why_not.cache_clear()
 
 
 def call(size=(32, 32), kernel_size=(17, 17), dtype=torch.bfloat16, **rest) -> Call:
