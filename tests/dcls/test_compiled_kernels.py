@@ -72,7 +72,7 @@ def assert_nothing_spills(code: str) -> None:
 def test_the_band(dtype, window, capability, tmp_path):
     from mmdcls.dcls.conv import band
 
-    layout = dict(WINDOW=window, PRECISION="tf32x3" if dtype == torch.float32 else "tf32")
+    layout = dict(WINDOW=window, PRECISION=band.precision_of(dtype))
     if capability != 90 and dtype.itemsize * window > 128 and dtype == torch.float32:
         pytest.skip("spills without the tensor cores of an H100; nobody has measured it there")
     codes = []
@@ -93,6 +93,21 @@ def test_the_band(dtype, window, capability, tmp_path):
         assert "LDG.E.128" in code
     # Of the gradient every load is wide.
     assert not re.search(r"\bLDG\.E(\.64|\.U16|\.U8)?(\.CONSTANT)? ", gradient)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES[:2])
+def test_float32_is_multiplied_as_three_products(capability, tmp_path):
+    from mmdcls.dcls.conv import band
+
+    constants = dict(WINDOW=32, GROUP=band.GRADIENT_GROUP, B=32)
+    products = {}
+    for precision in ("tf32", band.precision_of(torch.float32)):
+        options = dict(constants, PRECISION=precision)
+        kernel = band.kernel_gradient_kernel
+        code = machine_code(kernel, "fp32", options, capability, tmp_path)
+        products[precision] = len(re.findall(r"\bH?G?MMA", code))
+    tf32, ours = products.values()
+    assert ours == 3 * tf32 > 0
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES[:2])
