@@ -42,6 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help=text)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--device") == "cuda" and not GPUS:
+        raise pytest.UsageError("--device cuda: torch finds no GPU here")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(TESTS).parts[0] != "dcls":
