@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 # Elsewhere, such as on meta tensors, nothing is computed that could be faster.
 DEVICES = ("cpu", "cuda")
+# Modes that trace before autograd are on a stack of their own.
+PRE_DISPATCH = torch._C.DispatchKey.PreDispatch
 
 
 def passes_by(tensor: Tensor) -> bool:
@@ -20,6 +22,9 @@ def passes_by(tensor: Tensor) -> bool:
         and tensor.device.type in DEVICES
         and type(tensor) in (Tensor, nn.Parameter)
         and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._dispatch_tls_is_dispatch_key_included(PRE_DISPATCH)
+        # They follow other tensors than this one, and refuse functions such as those made below.
+        and not torch._C._are_functorch_transforms_active()
     )
 
 

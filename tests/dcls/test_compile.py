@@ -6,6 +6,7 @@ import pytest
 import torch
 from functorch.compile import make_boxed_func
 from torch import nn
+from torch._dynamo import compiled_autograd
 from torch._dynamo.backends.common import aot_autograd
 from torch.export import Dim
 
@@ -75,6 +76,17 @@ def test_a_compiled_layer_keeps_its_operators():
     )
     names = ("depthwise_conv2d", "depthwise_conv2d_kernel_gradient")
     assert seen >= {f"mmdcls.{name}.default" for name in names}
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_backward_pass_alone_compiles(axes):
+    layer, x = draw_layer(axes, groups=4, **OPTIONS), draw_input(axes)
+    expected = torch.autograd.grad(layer(x).square().sum(), [x, *layer.parameters()])
+    values = layer(x).square().sum()
+    with compiled_autograd._enable(torch.compile(backend="aot_eager")):
+        values.backward()
+    found = [x.grad, *(parameter.grad for parameter in layer.parameters())]
+    torch.testing.assert_close(found, list(expected))
 
 
 @each_groups

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdcls.dcls import launching
@@ -77,6 +78,19 @@ def test_operators_stay_where_something_sees_them():
     with FakeTensorMode() as mode:
         assert not passes_by(torch.zeros(3))
     assert not passes_by(mode.from_tensor(torch.zeros(3)))
+
+
+def test_operators_stay_in_traces_and_transforms():
+    answers = []
+
+    def ask(x: torch.Tensor) -> torch.Tensor:
+        answers.append(passes_by(torch.zeros(3)))
+        return x
+
+    torch.func.vmap(ask)(torch.zeros(3))
+    for pre_dispatch in (True, False):
+        make_fx(ask, pre_dispatch=pre_dispatch)(torch.zeros(3))
+    assert answers == [False] * 3
 
 
 def test_a_function_has_the_gradients_that_it_is_given():

@@ -15,7 +15,8 @@ CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 HANGING_GROUPS = 16
 
 # Of the kernels of depthwise maps that oneDNN 3.12 unrolls with AVX-512, those of these widths take
-# up to 2.8 times as long as the first that it does not, with zeros on both sides.
+# up to 2.8 times as long as the first that it does not, with zeros on both sides. Zero times an
+# infinity is NaN, so that of an infinite cell one or two values more on either side are NaN.
 SLOW_WIDTHS, FAST_WIDTH = range(10, 14), 14
 
 
@@ -48,18 +49,21 @@ def runs_in_bfloat16(tensor: Tensor) -> bool:
 def values_directly(
     x: Tensor, kernel: Tensor, bias: Tensor | None, stride: list[int], padding: list[int]
 ) -> Tensor:
-    kernel, padding = widened(kernel, padding)
+    kernel, padding = widened(x, kernel, padding)
     return plain(x, kernel, bias, stride, padding, x.shape[1])
 
 
-def widened(kernel: Tensor, padding: list[int]) -> tuple[Tensor, list[int]]:
+def widened(x: Tensor, kernel: Tensor, padding: list[int]) -> tuple[Tensor, list[int]]:
     """A depthwise kernel and the padding with which the framework computes the same faster."""
+    sizes = zip(x.shape[2:], kernel.shape[2:], padding, strict=True)
     is_slow = (
         kernel.device.type == "cpu"
         and kernel.dtype != torch.float64
         and kernel.dim() == 4
         and kernel.shape[-1] in SLOW_WIDTHS
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        # What the framework refuses, it does with the sizes that it was given.
+        and all(cells <= size + 2 * p for size, cells, p in sizes)
     )
     if not is_slow:
         return kernel, padding

@@ -34,6 +34,8 @@ def depthwise_why_not(
     """Why the operators here cannot serve this call, or None if they can."""
     if x.device.type not in ("cpu", "cuda"):
         return f"they were measured on CPUs and NVIDIA GPUs only, and the input is on {x.device}"
+    if not x.is_floating_point():
+        return f"they compute with real numbers, and the input is of {x.dtype}"
     if x.dim() not in (4, 5) or kernel.dim() != x.dim():
         return "they work on batches of two-dimensional maps, and of volumes"
     if not groups == x.shape[1] == kernel.shape[0] or kernel.shape[1] > 1:
@@ -115,7 +117,8 @@ def values(
     Of volumes one axis more.
     """
     way = choose("values", call_of(x, kernel.shape[2:], padding, stride))
-    return way(x, kernel, bias, stride, padding)
+    # Of views that come out of operators, autograd lets none be changed in place.
+    return way(x, kernel, bias, stride, padding).detach()
 
 
 def kernel_gradient(
@@ -133,7 +136,7 @@ def kernel_gradient(
     if grad.numel() == 0:
         return grad.new_zeros(grad.shape[1], 1, *kernel_size, dtype=dtype)
     way = choose("kernel_gradient", call_of(x, kernel_size, padding))
-    return way(grad, x, kernel_size, padding).to(dtype).contiguous()
+    return way(grad, x, kernel_size, padding).to(dtype).contiguous().detach()
 
 
 def convolved(
@@ -153,7 +156,8 @@ def gradient_of_kernel(
 def gradient_of_input(grad: Tensor, kernel: Tensor, padding: list[int]) -> Tensor:
     """From the gradient at stride 1: the values with the kernel turned round."""
     grad, beyond = seen_by_input(grad, list(kernel.shape[2:]), padding)
-    kernel = kernel.flip(*range(2, kernel.dim()))
+    # Compiled autograd unpacks a range with one number too many.
+    kernel = kernel.flip(list(range(2, kernel.dim())))
     return convolved(grad, kernel, None, [1] * len(padding), beyond)
 
 
@@ -195,7 +199,8 @@ def _gradients(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         return *framework_gradients(grad, x, kernel, ctx.stride, ctx.padding, mask), None, None
     grad_x = grad_kernel = grad_bias = None
     if ctx.needs_input_grad[2]:
-        grad_bias = grad.sum((0, *range(2, grad.dim())), dtype=ctx.bias_dtype)
+        axes = [axis for axis in range(grad.dim()) if axis != 1]
+        grad_bias = grad.sum(axes, dtype=ctx.bias_dtype)
     grad = at_stride_1(grad, ctx.stride, x, kernel, ctx.padding)
     if ctx.needs_input_grad[0]:
         grad_x = gradient_of_input(grad, kernel, ctx.padding)

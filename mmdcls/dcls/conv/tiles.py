@@ -38,7 +38,7 @@ def kernel_gradient_by_tiles(
     channels = n * count[0] * count[1] * c
     tiles = tiles.permute(0, 2, 3, 1, 4, 5).reshape(channels, 1, *tile)
     patches = patches.permute(4, 5, 0, 2, 3, 1).reshape(1, *patch, channels).permute(0, 3, 1, 2)
-    tiles, padding = widened(tiles, padding)
+    tiles, padding = widened(patches, tiles, padding)
     shares = plain(patches, tiles, padding=padding, groups=channels)
     return (
         shares.view(-1, c, *kernel_size)

@@ -117,6 +117,58 @@ def test_depthwise_has_the_gradients_of_conv2d_in_batches_of_directions(stride):
     )
 
 
+@pytest.mark.parametrize("needs_gradient", [True, False])
+def test_depthwise_serves_in_a_transform_that_follows_something_else(needs_gradient):
+    x, kernel = torch.randn(2, 3, 9, 7), torch.randn(3, 1, 3, 3, requires_grad=needs_gradient)
+    scales = torch.arange(3.0)
+
+    def scaled(scale: torch.Tensor) -> torch.Tensor:
+        return scale * convolve(x, kernel, None, (1, 1), ((1, 1), (1, 1)), "constant", 3)
+
+    expected = F.conv2d(x, kernel, padding=1, groups=3)
+    torch.testing.assert_close(
+        torch.func.vmap(scaled)(scales), scales.view(3, 1, 1, 1, 1) * expected
+    )
+    slope = torch.func.grad(lambda scale: scaled(scale).sum())(scales[1])
+    torch.testing.assert_close(slope, expected.sum())
+
+
+@pytest.mark.parametrize("with_gradient", [True, False])
+def test_values_and_gradients_may_be_changed_in_place(with_gradient, way):
+    x, kernel, factor = leaf(2, 3, 9, 7), leaf(3, 1, 5, 5), leaf(1)
+    with torch.set_grad_enabled(with_gradient):
+        laid = x.contiguous(memory_format=torch.channels_last)
+        found = [depthwise(laid, kernel, None, (1, 1), (2, 2))]
+    if with_gradient:
+        found += torch.autograd.grad(found[0].square().sum(), (x, kernel), create_graph=True)
+    for tensor in found:
+        expected = factor * tensor
+        torch.testing.assert_close(tensor.mul_(factor), expected)
+
+
+@pytest.mark.parametrize("size, padding", [((9, 9), 0), ((2, 30), 0), ((1, 1), 4)])
+@pytest.mark.parametrize("width", SLOW_WIDTHS)
+def test_a_kernel_that_does_not_fit_is_refused_as_conv2d_does(width, size, padding):
+    x, kernel = torch.randn(1, 20, *size), torch.randn(20, 1, 3, width)
+    with pytest.raises(RuntimeError, match="greater than actual input size") as theirs:
+        F.conv2d(x, kernel, padding=padding, groups=20)
+    with pytest.raises(RuntimeError) as ours:
+        depthwise(x, kernel, None, (1, 1), (padding, padding))
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_complex_numbers_have_the_gradients_of_conv2d():
+    def draw_complex(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.complex128, requires_grad=True)
+
+    sources = dict(
+        x=draw_complex(2, 3, 9, 7), kernel=draw_complex(3, 1, 5, 5), bias=draw_complex(3)
+    )
+    ours = convolve(*sources.values(), (1, 1), ((2, 2), (2, 2)), "constant", 3)
+    theirs = F.conv2d(*sources.values(), padding=2, groups=3)
+    assert_same_values_and_gradients(ours, theirs, sources)
+
+
 @pytest.mark.parametrize("spoilt", ["x", "kernel", "bias"])
 def test_an_argument_of_another_dtype_is_refused_in_every_way(spoilt, way):
     sources = dict(x=torch.randn(1, 3, 9, 9), kernel=torch.randn(3, 1, 5, 5), bias=torch.randn(3))
@@ -217,7 +269,7 @@ def test_depthwise_in_a_lower_precision_is_conv2d_in_float64_up_to_rounding(
 def test_a_kernel_that_is_widened_convolves_as_it_did(width, padding, monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     x, kernel = torch.randn(2, 20, 9, 17), torch.randn(20, 1, 3, width)
-    wider, more = widened(kernel, [1, padding])
+    wider, more = widened(x, kernel, [1, padding])
     assert (wider is kernel) == (width not in SLOW_WIDTHS)
     assert wider.shape[-1] >= FAST_WIDTH or wider is kernel
     for stride in (1, 2):
@@ -225,7 +277,7 @@ def test_a_kernel_that_is_widened_convolves_as_it_did(width, padding, monkeypatc
         ours = F.conv2d(x, wider, stride=stride, padding=more, groups=20)
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     exact = kernel.double()
-    assert widened(exact, [1, padding])[0] is exact
+    assert widened(x, exact, [1, padding])[0] is exact
 
 
 @st.composite

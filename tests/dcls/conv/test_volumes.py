@@ -208,6 +208,15 @@ def test_the_answer_comes_in_the_memory_format_of_the_input(batch, channels, way
         assert y.is_contiguous(memory_format=memory_format)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_answer_may_be_changed_in_place(channels, way):
+    x, kernel = torch.randn(1, channels, 4, 9, 7), leaf(channels, 1, 3, 5, 5).float()
+    for memory_format in (torch.contiguous_format, torch.channels_last_3d):
+        y = depthwise(x.to(memory_format=memory_format), kernel, None, (1, 1, 1), (1, 2, 2))
+        expected = y.relu()
+        torch.testing.assert_close(y.relu_(), expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("stride", [[1, 1, 1], [2, 1, 1]])
 @pytest.mark.parametrize("with_bias", [True, False])
