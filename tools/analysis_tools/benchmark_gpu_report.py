@@ -31,9 +31,9 @@ VERSIONS = (
 )
 # Of rows from before workspaces were cleared.
 MEMORY = (
-    "Memory: it counts the workspaces that cuBLAS keeps for each stream, of former graphs as well, "
-    "and plain 7x7 in bfloat16 came before there were such. By its size, what DCLS keeps beside is "
-    "13 MB of kernels and shares, whatever the batch, as the rows in float32 have it.",
+    "Memory: it may count the workspaces that cuBLAS keeps for each stream, of former graphs as "
+    "well, and plain 7x7 in bfloat16 came before there were such. By its size, what DCLS keeps "
+    "beside is 13 MB of kernels and shares, whatever the batch, as the rows in float32 have it.",
     "",
 )
 STEP_HEADER = (
