@@ -15,8 +15,8 @@ from torch import Tensor
 # the fastest; the last entry serves larger maps as well. Two cores with AVX-512, torch 2.13.
 NEVER = math.inf
 FFT_FROM = {
-    "values": {32: NEVER, 64: 51, 128: 31, 256: 23},
-    "kernel_gradient": {8: NEVER, 16: 51, 32: 23, 64: 23, 128: 17, 256: 17},
+    "values": {32: NEVER, 64: 51, 128: 31, 256: 31},
+    "kernel_gradient": {16: NEVER, 32: 63, 64: 17, 128: 17, 256: 17},
 }
 # Side of the largest kernel whose gradient the framework's own way is the fastest for.
 FRAMEWORK_UP_TO = 3
