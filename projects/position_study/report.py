@@ -122,7 +122,8 @@ def reached(figures: Figures) -> list[str]:
         for count in COUNTS:
             sizes = {size: arms.get(f"{count}-in-{size}") for size in SIZES}
             sizes = {size: seeds for size, seeds in sizes.items() if seeds}
-            row.append(str(smallest_as_good(sizes)) if sizes else "")
+            # Of one size alone nothing is told.
+            row.append(str(smallest_as_good(sizes)) if len(sizes) > 1 else "")
         rows.append(row)
     header = ["smallest size not shown to be worse than the best", *map(str, COUNTS)]
     return [markdown(header, rows)] if rows else []
