@@ -209,18 +209,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def measured(
+    doc: str, arguments: list[str] | None, stages: Callable[[Benchmark], Iterator[str]]
+) -> Figures:
+    """What the stages, that say what they have done, measure in the time that is given.
+
+    doc: of the program that was called with these arguments.
+    """
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     add_options(parser)
     parsed = parser.parse_args(arguments)
     torch.manual_seed(0)
     figures = Figures(parsed.out / "gpu.jsonl", parsed.seconds)
     try:
-        benchmark = Benchmark(figures, "cpu" if parsed.dry else "cuda")
-        for done in tqdm(benchmark.stages(), unit="stage"):
+        for done in tqdm(stages(Benchmark(figures, "cpu" if parsed.dry else "cuda")), unit="stage"):
             tqdm.write(done)
     except TimeoutError:
         print(f"{parsed.seconds:.0f} seconds are over; run it again for the rest")
+    return figures
+
+
+def main(arguments: list[str] | None = None) -> None:
+    measured(__doc__, arguments, Benchmark.stages)
 
 
 if __name__ == "__main__":
