@@ -122,8 +122,9 @@ def reached(figures: Figures) -> list[str]:
         for count in COUNTS:
             sizes = {size: arms.get(f"{count}-in-{size}") for size in SIZES}
             sizes = {size: seeds for size, seeds in sizes.items() if seeds}
-            # Of one size alone nothing is told.
-            row.append(str(smallest_as_good(sizes)) if len(sizes) > 1 else "")
+            # One size alone tells nothing, nor does one seed, which has no interval.
+            tells = len(sizes) > 1 and min(map(len, sizes.values())) > 1
+            row.append(str(smallest_as_good(sizes)) if tells else "")
         rows.append(row)
     header = ["smallest size not shown to be worse than the best", *map(str, COUNTS)]
     return [markdown(header, rows)] if rows else []
