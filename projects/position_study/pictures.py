@@ -82,18 +82,26 @@ def curve(axes: Axes, table: Table, rows: list[Row]) -> None:
 
 def heat_map(axes: Axes, table: Table, rows: list[Row]) -> None:
     values = np.full((len(COUNTS), len(SIZES)), np.nan)
+    texts = {}
     for row in rows:
-        factors = table.arms[row.arm].factors
-        values[COUNTS.index(factors["count"]), SIZES.index(factors["size"])] = row.judged.mean
+        if row.difference or row.arm == table.reference:
+            factors = table.arms[row.arm].factors
+            place = COUNTS.index(factors["count"]), SIZES.index(factors["size"])
+            # Differences are paired, where arms may have been trained under more seeds or fewer.
+            interval = row.difference.interval if row.difference else Interval(0, None, 0)
+            values[place] = interval.mean
+            texts[place] = f"{interval.mean:+.1f}" if row.difference else "0"
+            texts[place] += "" if interval.half is None else f"\n±{interval.half:.1f}"
     axes.imshow(values, cmap="viridis", origin="lower", aspect="auto")
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2
-    for (y, x), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            colour = "white" if value < middle else "black"
-            axes.text(x, y, f"{value:.1f}", ha="center", va="center", fontsize=8, color=colour)
+    shown = values[np.isfinite(values)]
+    middle = (shown.min() + shown.max()) / 2 if shown.size else 0.0
+    for (y, x), text in texts.items():
+        colour = "white" if values[y, x] < middle else "black"
+        axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(len(SIZES)), SIZES)
     axes.set_yticks(range(len(COUNTS)), COUNTS)
-    axes.set_xlabel("kernel size, cells", fontsize=8)
+    said = f"kernel size, cells; points more than {table.reference}"
+    axes.set_xlabel(said, fontsize=8)
     axes.set_ylabel("elements", fontsize=8)
 
 

@@ -27,7 +27,7 @@ from projects.position_study.pictures import draw
 from projects.position_study.recipes import Figures, best_recipe, figures_of
 from projects.position_study.study import RESULTS
 from projects.position_study.summaries import Row, Verdict, of_table, rows_of, verdicts_of
-from projects.position_study.tables import COUNTS, DATA, SIZES, TABLES
+from projects.position_study.tables import COUNTS, DATA, DCLS, SIZES, TABLES
 
 # What `fields.field_figures` tells.
 FIELDS = dict(field_50="half of the field, px", field_99="99 % of the field, px")
@@ -115,19 +115,21 @@ def chosen(figures: Figures) -> list[str]:
 
 
 def reached(figures: Figures) -> list[str]:
-    """For every data set and count, the smallest kernel that is as good as the best."""
+    """For every data set, the smallest kernel and the fewest elements that are as good as the best,
+    beside the usual number of the other."""
+    count, size = DCLS["kernel_count"], DCLS["kernel_size"]
+    axes = ({s: f"{count}-in-{s}" for s in SIZES}, {c: f"{c}-in-{size}" for c in COUNTS})
     rows = []
     for data, arms in figures.items():
         row = [DATA[data].title]
-        for count in COUNTS:
-            sizes = {size: arms.get(f"{count}-in-{size}") for size in SIZES}
-            sizes = {size: seeds for size, seeds in sizes.items() if seeds}
-            # One size alone tells nothing, nor does one seed, which has no interval.
-            tells = len(sizes) > 1 and min(map(len, sizes.values())) > 1
-            row.append(str(smallest_as_good(sizes)) if tells else "")
+        for axis in axes:
+            found = {value: arms.get(arm, {}) for value, arm in axis.items()}
+            # One seed has no interval.
+            tells = min(map(len, found.values())) > 1
+            row.append(str(smallest_as_good(found)) if tells else "")
         rows.append(row)
-    header = ["smallest size not shown to be worse than the best", *map(str, COUNTS)]
-    return [markdown(header, rows)] if rows else []
+    header = ["not shown to be worse than the best", f"smallest size, {count} elements"]
+    return [markdown([*header, f"fewest elements, {size} cells"], rows)] if rows else []
 
 
 def page_of(records: list[Record], name: str) -> str:

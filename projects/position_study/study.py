@@ -68,7 +68,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def cells_of(tables: Sequence[str], parsed: argparse.Namespace) -> list[Cell]:
-    """Every table, data set and arm under one seed before any under the next, so that what is not
+    """Every table and data set under one seed before any under the next, so that what is not
     reached lacks seeds and no comparison."""
     recipes = dict.fromkeys(parsed.data)
     if any(arm.recipe for table in tables for arm in TABLES[table].arms.values()):
@@ -81,7 +81,7 @@ def cells_of(tables: Sequence[str], parsed: argparse.Namespace) -> list[Cell]:
         for table in tables
         for name in parsed.data
         if name in (TABLES[table].data or DATA)
-        for label, arm in TABLES[table].arms.items()
+        for label, arm in TABLES[table].arms_under(seed).items()
     ]
 
 

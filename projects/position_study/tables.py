@@ -67,7 +67,8 @@ class Claim:
 class Table:
     """reference: the arm that differences are taken to.
     part: of the data, which judges. Where a table is there to choose from, it is "validation", and
-        its test figures are not shown.
+        its test figures are not shown; all arms are then trained under the first seed, to choose,
+        and under the others those that claims compare.
     picture: "forest", "curve" or "map", in `pictures.py`.
     data: the data sets that it is trained on; None for all.
     """
@@ -79,6 +80,12 @@ class Table:
     part: str = "test"
     picture: str = "forest"
     data: tuple[str, ...] | None = None
+
+    def arms_under(self, seed: int) -> dict[str, Arm]:
+        if seed == 0 or self.part == "test":
+            return self.arms
+        compared = {arm for claim in self.claims for arm in (claim.arm, claim.than)}
+        return {name: arm for name, arm in self.arms.items() if name in compared}
 
 
 WARM_UP = 50
@@ -222,8 +229,11 @@ SIZE = Table(
     },
     claims=(
         Claim("17 cells beat 7, with 24 elements", "24-in-17", "24-in-7"),
+        Claim("17 cells beat 11, with 24 elements", "24-in-17", "24-in-11"),
+        Claim("23 cells beat 17, with 24 elements", "24-in-23", "24-in-17"),
         Claim("31 cells beat 17, with 24 elements", "24-in-31", "24-in-17"),
         Claim("24 elements beat 6, in 17 cells", "24-in-17", "6-in-17"),
+        Claim("24 elements beat 12, in 17 cells", "24-in-17", "12-in-17"),
         Claim("40 elements beat 24, in 17 cells", "40-in-17", "24-in-17"),
     ),
     part="validation",
@@ -282,6 +292,7 @@ def rival_arms() -> dict[str, Arm]:
     return arms
 
 
+CHOSEN_ON = "prompts_classification"
 RIVALS = Table(
     question="Which settings for networks that draw kernels?",
     reference="ckconv_omega-10_rate-1",
@@ -309,9 +320,9 @@ RIVALS = Table(
         ),
     ),
     part="validation",
+    data=(CHOSEN_ON,),
 )
 
-CHOSEN_ON = "prompts_classification"
 MAKERS = Table(
     question="Which maker of kernels?",
     reference="dense-7",

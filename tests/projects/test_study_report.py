@@ -149,11 +149,11 @@ def test_what_is_there_to_choose_from_is_judged_on_validation_and_hides_its_test
 def test_the_smallest_size_that_is_as_good():
     def points(data, arm, seed):
         count, size = map(int, arm.split("-in-"))
-        return 50 + min(size, 17) + noise(data, arm, seed) / 9
+        return 50 + min(size, 17) + min(count, 12) + noise(data, arm, seed) / 9
 
     summary = report.summary_of(records_of("size", points))
     rows = [line for line in summary.splitlines() if line.startswith("| garments, mIoU")]
-    assert rows == ["| garments, mIoU | 17 | 17 | 17 | 17 |"]
+    assert rows == ["| garments, mIoU | 17 | 12 |"]
 
 
 def test_which_recipe_an_arm_has_taken():

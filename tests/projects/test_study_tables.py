@@ -63,10 +63,20 @@ def test_every_table_and_data_set_of_a_seed_comes_before_the_next_seed(name):
     cells = study.cells_of([name], arguments(name, "--recipe", RECIPE_ARM, "--seeds", 3))
     seeds = [(seed, list(group)) for seed, group in groupby(cells, key=lambda cell: cell.seed)]
     assert [seed for seed, _ in seeds] == [0, 1, 2]
-    for _, group in seeds:
-        table = TABLES[name]
-        assert {(c.data, c.arm) for c in group} == set(product(table.data or DATA, table.arms))
-        assert len(group) == len(table.data or DATA) * len(table.arms)
+    table = TABLES[name]
+    for seed, group in seeds:
+        arms = table.arms_under(seed)
+        assert {(c.data, c.arm) for c in group} == set(product(table.data or DATA, arms))
+        assert len(group) == len(table.data or DATA) * len(arms)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_is_chosen_from_is_whole_under_the_first_seed_and_what_claims_compare_under_all(name):
+    table = TABLES[name]
+    compared = {arm for claim in table.claims for arm in (claim.arm, claim.than)}
+    assert table.arms_under(0) == table.arms
+    assert table.reference in table.arms_under(1)
+    assert set(table.arms_under(1)) == (compared if table.part == "validation" else {*table.arms})
 
 
 def test_a_table_that_takes_recipes_asks_for_one(noise, tmp_path):
@@ -77,7 +87,8 @@ def test_a_table_that_takes_recipes_asks_for_one(noise, tmp_path):
 def test_recipes_are_trained_first_and_what_two_tables_share_once(noise, tmp_path, capsys):
     folder = tmp_path / "results"
     study.main(["pays", "recipe", "--seeds", "2", "--results", str(folder)])
-    cells = 2 * 2 * sum(len(TABLES[name].arms) for name in ("recipe", "pays"))
+    both = [TABLES[name] for name in ("recipe", "pays")]
+    cells = 2 * sum(len(table.arms_under(seed)) for table in both for seed in range(2))
     assert f"{cells} cells are done, 0 are left." in capsys.readouterr().out
     records = read_records(folder).values()
     figures = figures_of(records, "recipe", "validation")
