@@ -26,4 +26,3 @@ model = dict(
     auxiliary_head=dict(in_channels=widths[2], **heads),
     test_cfg=dict(_delete_=True, mode="whole"),
 )
-optim_wrapper = dict(paramwise_cfg=dict(_delete_=True, position_travel=1.0))  # kernel radii

@@ -3,8 +3,8 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05),
     constructor="mmdcls.DclsOptimWrapperConstructor",
-    # The method multiplies by 5; in so few iterations, elements would hardly leave the centre.
-    paramwise_cfg=dict(position_lr_mult=20.0),
+    # Kernel radii. With the method's rate elements could go a quarter of one in so few iterations.
+    paramwise_cfg=dict(position_travel=1.0),
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),

@@ -20,7 +20,7 @@ model = dict(
     ),
     neck=dict(in_channels=widths),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=1.0))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 data_root = "data/position_study/cells_instances/"
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
