@@ -135,12 +135,14 @@ def reached(figures: Figures) -> list[str]:
 def page_of(records: list[Record], name: str) -> str:
     table, rows = TABLES[name], rows_of(records, name)
     compared = sum(row.p is not None for row in rows)
+    single = any(row.judged.half is None for row in rows)
+    lone = " What has no interval is of one seed." if single else ""
     parts = [
         f"# {table.question}",
         extent(records, name),
         f"Figures are means over seeds in points of 100, with half of their 95 % interval "
         f"(Student's t). Differences are to {table.reference}, paired by seed; p is of Student's "
-        f"paired test, after Holm over the {compared} comparisons of this page.",
+        f"paired test, after Holm over the {compared} comparisons of this page.{lone}",
         f"![{table.question}]({name}.png)",
     ]
     for data, rule in DATA.items():
