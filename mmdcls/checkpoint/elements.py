@@ -13,6 +13,8 @@ from mmdcls.dcls.groups import PositionGroup, position_groups, stage_of
 from mmdcls.errors import InputError
 
 KINDS = ("positions", "sigma")
+# The default start.
+PUBLISHED = "normal"
 
 
 def interpolation_of(module: nn.Module) -> str | None:
@@ -104,6 +106,18 @@ def moved_positions(weights: Mapping[str, Tensor], module: nn.Module) -> tuple[i
                 count += int((beyond > 0).sum())
                 farthest = max(farthest, beyond.max().item())
     return count, farthest
+
+
+def replaced_spreads(weights: Mapping[str, Tensor], module: nn.Module) -> tuple[str, ...]:
+    """What of `initial_spread` a checkpoint's positions stand in the place of, without the
+    default, which asks for nothing."""
+    given = by_layer(weights)
+    found = {
+        group.owner.initial_spread
+        for group in position_groups(module)
+        if any(f"{layer}.positions" in given for layer in group.layers)
+    }
+    return tuple(sorted(found - {PUBLISHED}))
 
 
 def take_dense(weights: dict[str, Tensor], group: PositionGroup) -> Fit:

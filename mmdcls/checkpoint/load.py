@@ -11,7 +11,7 @@ from mmdcls.dcls.dense_loading import as_loaded, takes_dense
 from mmdcls.errors import InputError
 
 from .classifiers import in_parts
-from .elements import adapt, by_layer, interpolation_of, moved_positions
+from .elements import adapt, by_layer, interpolation_of, moved_positions, replaced_spreads
 from .fitting import check_values, is_stranger, misfits_of, some_of
 from .layouts import (
     BACKBONE,
@@ -109,8 +109,9 @@ def weights_for(
     loaded = {name: value for name, value in weights.items() if name in wanted}
     key = reading.key or key_of(checkpoint)
     layout = f"{found.layout.name}, {key}" if key else found.layout.name
-    moved = moved_positions(given, backbone)
-    return loaded, Report(source, layout, len(loaded), tuple(left), tuple(unused), errors, moved)
+    elements = moved_positions(given, backbone), replaced_spreads(given, backbone)
+    tensors = len(loaded), tuple(left), tuple(unused)
+    return loaded, Report(source, layout, *tensors, errors, *elements)
 
 
 def by_names_of(

@@ -16,6 +16,7 @@ class Report:
     errors: relative error of the kernels by stage, after a start from dense ones.
     moved: how many elements stood outside their kernel and were put on its border, and how many
         cells outside at most. A file does not say for which kernel size it was made.
+    spreads: of `initial_spread`, what the file's positions stand in the place of.
     """
 
     source: str
@@ -25,6 +26,7 @@ class Report:
     unused: tuple[str, ...]
     errors: dict[str, float] = field(default_factory=dict)
     moved: tuple[int, float] = (0, 0.0)
+    spreads: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = (
@@ -38,6 +40,11 @@ class Report:
             text += (
                 f"; {self.moved[0]} elements outside the kernel, by up to {self.moved[1]:.2g} "
                 f"cells, are put on its border"
+            )
+        if self.spreads:
+            text += (
+                f"; elements stand where the file has them, and initial_spread="
+                f"{' and '.join(map(repr, self.spreads))} changes nothing"
             )
         return text
 

@@ -96,6 +96,7 @@ def failure_signatures(rule: str, layers: str) -> dict[str, Signature]:
     # projects/position_study: from the published start, three radii did better than the method's
     # rate on all four data sets.
     faster = f"let positions travel further ({rule}.position_travel, 1 to 3 kernel radii)"
+    wider = f"start wider (initial_spread of the {layers}, unless weights bring positions)"
     return {
         "most_at_border": Signature(
             "at_border",
@@ -110,8 +111,7 @@ def failure_signatures(rule: str, layers: str) -> dict[str, Signature]:
             exceeds,
             needs_time=True,
             problem="Elements have collapsed to the centre cell of the kernels of",
-            advice=f"{faster}, start wider (initial_spread of the {layers}), or give repulsion a "
-            "larger weight",
+            advice=f"{faster}, {wider}, or give repulsion a larger weight",
         ),
         "most_near_another": Signature(
             "near_another",
@@ -119,8 +119,7 @@ def failure_signatures(rule: str, layers: str) -> dict[str, Signature]:
             needs_time=True,
             problem="Elements stand within half a cell of another, so that kernels do the work of "
             "smaller ones, in",
-            advice=f"{faster}, or start wider (initial_spread of the {layers}); reach_90 says how "
-            f"far kernels reach",
+            advice=f"{faster}, or {wider}; reach_90 says how far kernels reach",
         ),
         "most_at_floor": Signature(
             "at_floor",

@@ -16,6 +16,8 @@ from .wrappers import unwrapped, without_wrappers
 # From the name of a parameter in the model to its layer and the topmost one, that of the heads.
 Depth = Callable[[str], tuple[int, int]]
 DECAY_TYPES = ("layer_wise", "stage_wise")
+# The parameters of elements that lie in their place and not in their weight.
+ELEMENTS = ("positions", "sigma")
 
 
 def parameter_groups(
@@ -52,7 +54,8 @@ def parameter_groups(
     decay_type, num_layers: for that method: "layer_wise" or "stage_wise", and the number of layers
         where it shall not be the module's own.
     custom_keys: from a part of a name to dict(lr_mult=..., decay_mult=...); the longest that is
-        part of a parameter's name multiplies its rate and decides its weight decay.
+        part of a parameter's name multiplies its rate and decides its weight decay. Ways of
+        position_travel are multiplied by keys that name positions or sigma, and by 0.
 
     Raises ValueError for options that do not fit each other or the model.
     """
@@ -131,7 +134,7 @@ class GroupRule:
                 raise ValueError(
                     f"position_lr_mult={self.position_lr_mult!r} and "
                     f"position_travel={self.position_travel!r}: both say how fast positions learn, "
-                    f"leave one out"
+                    f"leave one out, or set one that is inherited to None"
                 )
         if self.num_layers is not None:
             check_whole("num_layers", self.num_layers, least=1)
@@ -190,7 +193,11 @@ class GroupRule:
         """The group of a parameter, yet without parameters."""
         layer, rate = self._layer_rate(name, depths)
         key, custom = self._custom(name)
-        travel = self._travel(owner) * custom.get("lr_mult", 1.0)
+        factor = custom.get("lr_mult", 1.0)
+        travel = self._travel(owner)
+        # A rate of a whole part is one of its weights: how far positions go does not hang on it.
+        if factor == 0 or any(kind in key for kind in ELEMENTS):
+            travel *= factor
         is_owned = owner is not None
         decay = 0.0 if is_owned or parameter.ndim <= 1 else 1.0
         label = "positions" if is_owned else "decay" if decay else "no_decay"
@@ -199,7 +206,7 @@ class GroupRule:
             label = f"positions_{'x'.join(map(str, owner.kernel_size))}"
         else:
             faster = 1.0 if self.position_lr_mult is None else self.position_lr_mult
-            rate *= custom.get("lr_mult", 1.0) * (faster if is_owned else 1.0)
+            rate *= factor * (faster if is_owned else 1.0)
         decay = custom.get("decay_mult", decay)
         # From whatever rate but 0 the schedule tells the one that positions need.
         base_lr = self.lr or 1.0 if travel else self.lr

@@ -45,7 +45,8 @@ class DclsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         of its kernel (half of the longest side): its rate, and that of sigma, follows from the
         schedule (`PositionTravel`), whatever lr and decay_rate are. Under Adam and its kin only.
     custom_keys: as in mmengine; the longest key that is part of a parameter's name multiplies its
-        rate by lr_mult and decides its weight decay by decay_mult. Nothing else is taken.
+        rate by lr_mult and decides its weight decay by decay_mult. Ways of position_travel are
+        multiplied by keys that name positions or sigma, and by 0. Nothing else is taken.
 
     One-dimensional parameters (biases, norms, layer scale) have no weight decay.
     """

@@ -130,6 +130,20 @@ def test_our_own_files_fill_models_that_share_positions_and_that_do_not(share, t
     assert all(torch.equal(a, b) for a, b in zip(first(x), second(x), strict=True))
 
 
+def test_positions_that_a_file_brings_are_said_to_replace_a_start_that_was_asked_for():
+    elements, model = ours().state_dict(), ours(initial_spread="uniform")
+    dense = {name: value for name, value in elements.items() if not name.endswith("positions")}
+    dense |= {
+        name: torch.randn(len(dense[name]), 1, 7, 7) for name in dense if "dwconv.wei" in name
+    }
+    said = [
+        str(load_into(net, dict(state_dict=state), "a file"))
+        for net, state in ((model, elements), (ours(), elements), (model, dense))
+    ]
+    found = ["initial_spread='uniform' changes nothing" in text for text in said]
+    assert found == [True, False, False]
+
+
 DEPTHWISE = dict(type="mmdcls.Dcls2d", kernel_count=9, where_kernel_size=3, where_depthwise=True)
 # Some have ConvModules as direct children, which do not remember that they were initialised.
 OTHERS = {

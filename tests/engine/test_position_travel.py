@@ -189,12 +189,16 @@ def test_a_schedule_that_tells_of_its_steps_tells_of_no_others(tmp_path, monkeyp
     assert len(set(told.values())) == 1 < len(told)
 
 
-def test_every_kernel_has_its_own_radius_and_custom_keys_multiply(tmp_path):
-    paramwise = dict(position_travel=0.25, custom_keys={"slow": dict(lr_mult=0.1)})
-    sizes = dict(a=(21, 21), even=(5, 40), slow=(21, 21), cell=(1, 1))
-    found = way(config(tmp_path, SCHEDULES["poly"], sizes=sizes, paramwise=paramwise))
+def test_every_kernel_has_its_own_radius_and_keys_of_positions_multiply(tmp_path):
+    rates = {"slow.positions": 0.1, "weights": 0.1, "held": 0.0}
+    keys = {key: dict(lr_mult=rate) for key, rate in rates.items()}
+    paramwise = dict(position_travel=0.25, custom_keys=keys)
+    names = ("a", "slow", "weights", "held")
+    sizes = dict.fromkeys(names, (21, 21)) | dict(even=(5, 40), cell=(1, 1))
+    found = way(config(tmp_path, SCHEDULES["steps"], sizes=sizes, paramwise=paramwise))
     alone = found.pop("cell")
-    assert found == pytest.approx(dict(a=2.5, even=19.5 / 4, slow=0.25), rel=0.02)
+    expected = dict(a=2.5, slow=0.25, weights=2.5, held=0.0, even=19.5 / 4)
+    assert found == pytest.approx(expected, rel=0.02)
     # Nothing can move there; it learns as everything else.
     assert 0 < alone < 300 * LR
 
