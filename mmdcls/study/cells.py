@@ -32,6 +32,9 @@ DECIDES = (
     "val_dataloader",
     "val_evaluator",
 )
+# Of the hooks that every training has, those that do more than watch.
+WORKING_HOOKS = dict(param_scheduler="ParamSchedulerHook", sampler_seed="DistSamplerSeedHook")
+WATCHING_HOOKS = {"checkpoint", "logger", "runtime_info", "timer", "visualization"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,17 @@ def key_of(cell: Cell) -> str:
     """Equal for cells that are one training, whatever tables call them."""
     cfg = config_of(cell).to_dict()
     decides = {name: cfg[name] for name in DECIDES if cfg.get(name) is not None}
+    if hooks := own_hooks(cfg.get("default_hooks") or {}):
+        decides["default_hooks"] = hooks
     randomness = {**(cfg.get("randomness") or {}), "seed": cell.seed}
     text = json.dumps([decides, randomness], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def own_hooks(default_hooks: dict[str, Any]) -> dict[str, Any]:
+    """What of them is not as in every training, and may decide its figures."""
+    return {
+        name: hook
+        for name, hook in default_hooks.items()
+        if name not in WATCHING_HOOKS and hook != dict(type=WORKING_HOOKS.get(name))
+    }

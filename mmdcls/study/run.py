@@ -89,7 +89,14 @@ def run_cells(
                 crew.begin(queue.pop())
             if is_late and not crew.is_busy():
                 break
-            for same, result in crew.results():
+            try:
+                results = crew.results()
+            except KeyboardInterrupt:
+                raise SystemExit(
+                    f"Stopped: {outcome.finished} cells are done; the same command goes on with "
+                    f"the others."
+                ) from None
+            for same, result in results:
                 bar.update(len(same))
                 if isinstance(result, str):
                     why = result.strip().rpartition("\n")[2]

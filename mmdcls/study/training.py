@@ -2,6 +2,8 @@
 
 import copy
 import io
+import logging
+import re
 import tempfile
 import time
 import warnings
@@ -20,6 +22,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmdcls.analysis.counting import multiply_adds
+from mmdcls.config import nodes
 from mmdcls.dcls import position_owners
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
@@ -33,6 +36,8 @@ from .surroundings import commit, device_name, versions
 
 # Hooks that watch a training, or keep its files, and change nothing of it.
 WATCHING = {"CheckInputs", "ExactResume", "PositionHealth"}
+# What decides by validations, of which a cell has one, when all is done.
+FOLLOWING = {"ReduceOnPlateauLR", "ReduceOnPlateauParamScheduler", "EarlyStoppingHook"}
 # More iterations or epochs than any training has.
 NEVER = 2**62
 
@@ -50,7 +55,9 @@ def train_cell(
 
     figures_of: what else is to be told of the network, before and after.
 
-    Raises InputError for a config that has no validation.
+    The record has the warnings of the training's log, each once.
+
+    Raises InputError for a config that has no validation, or that follows more than one.
     """
     started = time.monotonic()
     cfg = quiet(config_of(cell), cell)
@@ -59,6 +66,8 @@ def train_cell(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             runner = build_runner(cfg)
+            said = Warnings()
+            runner.logger.addHandler(said)
             with forgotten(runner):
                 return dict(
                     key=key_of(cell),
@@ -67,17 +76,31 @@ def train_cell(
                     seconds=time.monotonic() - started,
                     device=device_name(),
                     versions=versions(),
+                    warnings=said.lines,
                     commit=commit(),
+                )
+
+
+def check_one_validation(cfg: Config, name: str) -> None:
+    """Raise InputError where a training cannot be judged by one validation, at its end."""
+    if not cfg.get("val_evaluator") or not cfg.get("train_dataloader"):
+        raise InputError(
+            f"{name} trains or validates nothing; give it train_dataloader, val_dataloader, "
+            f"val_cfg and val_evaluator."
+        )
+    for key in ("param_scheduler", "custom_hooks", "default_hooks"):
+        for path, node in nodes(key, cfg.get(key)):
+            if (kind := bare_name(node.get("type", ""))) in FOLLOWING:
+                raise InputError(
+                    f"{path} of {name} is a {kind}, which follows the validations of a training, "
+                    f"and here each training is validated once, at its end: take it out, or "
+                    f"another in its place."
                 )
 
 
 def quiet(cfg: Config, cell: Cell) -> Config:
     """The config of a training that writes and shows nothing, and validates at its end alone."""
-    if not cfg.get("val_evaluator") or not cfg.get("train_dataloader"):
-        raise InputError(
-            f"{cell.config} trains or validates nothing; give it train_dataloader, val_dataloader, "
-            f"val_cfg and val_evaluator."
-        )
+    check_one_validation(cfg, str(cell.config))
     default_hooks = {**(cfg.get("default_hooks") or {}), "logger": None, "checkpoint": None}
     default_hooks.pop("visualization", None)
     hooks = cfg.get("custom_hooks") or []
@@ -86,7 +109,7 @@ def quiet(cfg: Config, cell: Cell) -> Config:
         default_hooks=default_hooks,
         visualizer=dict(type="mmengine.Visualizer", vis_backends=[], name=str(cell)),
         experiment_name=str(cell),
-        log_level="ERROR",
+        log_level="WARNING",
         launcher="none",
         resume=False,
         randomness={**(cfg.get("randomness") or {}), "seed": cell.seed},
@@ -109,6 +132,22 @@ def forgotten(runner: Runner) -> Iterator[None]:
         Visualizer._instance_dict.pop(runner.visualizer.instance_name, None)
 
 
+class Warnings(logging.Handler):
+    """Keeps what a log warns of, each line once."""
+
+    # What mmengine says of most trainings, or because of `start_alike`.
+    USUAL = re.compile("init_weights of .* more than once|The prefix is not set|.* no metainfo")
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if line not in self.lines and not self.USUAL.match(line):
+            self.lines.append(line)
+
+
 class Watch(Hook):
     """Keeps the metrics of the last validation, and the time of every step."""
 
@@ -116,7 +155,7 @@ class Watch(Hook):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.metrics: dict[str, float] = {}
+        self.metrics: dict[str, float] | None = None
         self.seconds: list[float] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -148,17 +187,20 @@ def clock() -> float:
 def trained(runner: Runner, cell: Cell, figures_of: Callable[[Runner], dict[str, float]]) -> Record:
     model = unwrapped(runner.model)
     start_alike(model, base_config(cell.config), cell.seed)
+    runner.load_or_resume()
     backbone = getattr(model, "backbone", model)
     before = kernel_figures(backbone) | figures_of(runner)
     watch = Watch(cell.seed)
     runner.register_hook(watch)
     with shapes_of_inputs(backbone) as shapes:
         runner.train()
-    if not numbers(watch.metrics):
+    found = numbers(watch.metrics or {})
+    # Of a detector that finds nothing, COCO's metric says nothing.
+    if not found and watch.metrics != {}:
         raise InputError(f"The validation of {cell.config} gives no number; mend val_evaluator.")
     test = runner.test_loop.run() if runner.test_loop else {}
     return dict(
-        validation=numbers(watch.metrics),
+        validation=found,
         test=numbers(test),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         multiply_adds=multiply_adds(backbone, shapes[0][1:]) if shapes else None,

@@ -22,7 +22,8 @@ def test_cells_that_are_one_training_have_one_key(config, tmp_path):
     key = key_of(cell(config))
     assert key == key_of(cell(config, table="other", data="again", arm="b"))
     assert key == key_of(cell(config, {"model.backbone.kernel_size": 9}))
-    assert key == key_of(cell(config, dict(work_dir="elsewhere", log_level="INFO")))
+    usual = dict(param_scheduler=dict(type="ParamSchedulerHook"), timer=None)
+    assert key == key_of(cell(config, dict(work_dir="elsewhere", default_hooks=usual)))
     assert key == key_of(cell(write_config(tmp_path / "same.py", "unused = 1\n")))
 
 
@@ -33,6 +34,7 @@ def test_cells_that_are_one_training_have_one_key(config, tmp_path):
         ({"optim_wrapper.paramwise_cfg.position_lr_mult": 1.0}, {}),
         ({"train_cfg.max_iters": 3}, {}),
         ({"custom_hooks": [dict(type="mmdcls.Repulsion")]}, {}),
+        ({"default_hooks": dict(param_scheduler=None)}, {}),
         ({}, dict(seed=1)),
     ],
 )

@@ -83,6 +83,43 @@ def test_a_validation_without_a_number_is_refused(config, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("param_scheduler", dict(type="ReduceOnPlateauLR", monitor="loss")),
+        ("custom_hooks", dict(type="EarlyStoppingHook", monitor="loss")),
+    ],
+)
+def test_what_follows_validations_is_refused(config, key, kind):
+    with pytest.raises(InputError, match=rf"{key}\.0 of .*noise\.py is a {kind['type']}"):
+        train_cell(cell(config, {key: [kind]}))
+
+
+def test_a_validation_that_found_nothing_is_a_record_without_a_figure(config, monkeypatch):
+    monkeypatch.setattr(Loss, "compute_metrics", lambda self, results: {})
+    assert train_cell(cell(config))["validation"] == {}
+
+
+def test_a_record_has_the_warnings_of_its_training(config):
+    rate = dict(position_lr_mult=None, position_travel=3.0)
+    paramwise = {f"optim_wrapper.paramwise_cfg.{name}": value for name, value in rate.items()}
+    (line,) = train_cell(cell(config, paramwise))["warnings"]
+    assert "lets a position move by 6 cells in one step" in line
+
+
+def test_figures_before_training_are_those_of_the_weights_it_starts_from(config, tmp_path):
+    base = Config.fromfile(config)
+    init_default_scope("mmengine")
+    state = MODELS.build(base.model).state_dict()
+    state = {k: v.fill_(3.0) if k.endswith("positions") else v for k, v in state.items()}
+    file = tmp_path / "start.pth"
+    torch.save(dict(state_dict=state), file)
+    still = {"load_from": str(file), "optim_wrapper.optimizer.lr": 0.0}
+    record = train_cell(cell(config, still))
+    assert record["before"] == record["after"]
+    assert record["before"]["mean_distance"] == pytest.approx(3 * 2**0.5)
+
+
+@pytest.mark.parametrize(
     ("change", "kernels"),
     [
         # Drawn alike: positions start near the centre, however large the kernel.

@@ -75,6 +75,12 @@ def test_options_are_part_of_what_is_trained(trained, tmp_path):
     [
         ("model['backbone'] = dict(type='Other')", [], "no mmdcls.DclsConvNeXt"),
         ("", ["--metric", "mIoU"], "The validation gives loss; name one of them as --metric"),
+        (
+            "model['second'] = dict(model['backbone'], kernel_count=9)",
+            [],
+            "different kernel_count (model.backbone 4, model.second 9)",
+        ),
+        ("param_scheduler = [dict(type='ReduceOnPlateauLR')]", [], "validated once, at its end"),
         ("", ["--sizes", "0"], "2 cells failed, the first trainings: size, 4-in-0, seed 0"),
     ],
 )
@@ -85,12 +91,21 @@ def test_what_cannot_be_swept_is_told(trained, tmp_path, more, given, words):
     assert words in str(ended.value)
 
 
+STARTS = {
+    "model.backbone.init_cfg": "model['backbone']['init_cfg'] = {start}",
+    "model.init_cfg": "model['init_cfg'] = [dict(type='Constant', val=0, layer='Conv2d'), {start}]",
+    "load_from": "load_from = {file!r}",
+}
+
+
+@pytest.mark.parametrize("place", STARTS)
 @pytest.mark.parametrize("name", ["stages.0.0.dwconv.P", "stages.0.positions"])
-def test_a_start_from_trained_elements_is_refused(trained, name, tmp_path):
+def test_a_start_from_trained_elements_is_refused(trained, name, place, tmp_path):
     file = saved({name: torch.zeros(2, 4, 1, 4)}, tmp_path)
-    start = f"model['backbone']['init_cfg'] = dict(type='mmdcls.Pretrained', checkpoint={file!r})"
-    config = str(write_config(tmp_path / "noise.py", start))
-    with pytest.raises(SystemExit, match=r"kernels of one size.*model\.backbone\.init_cfg=None"):
+    start = f"dict(type='mmdcls.Pretrained', checkpoint={file!r})"
+    more = STARTS[place].format(start=start, file=file)
+    config = str(write_config(tmp_path / "noise.py", more))
+    with pytest.raises(SystemExit, match=rf"kernels of one size.*--cfg-options {place}=None"):
         sweep.main([config])
     assert not trained
 

@@ -8,11 +8,14 @@ start from the same weights but for their kernels, and draw the same random numb
 
 WORK_DIR gets a record of each training, a table and a picture. What is trained already is not
 trained again: the same command goes on after it was stopped, and more seeds, sizes or counts are
-added. Elements that do not move make all sizes alike; the table says where they stand.
+added; other options train anew, in place of what is there, unless WORK_DIR is another one. Elements
+that do not move make all sizes alike; the table says where they stand. A shorter training is
+--cfg-options train_cfg.max_iters=N, with the schedule's end beside it.
 """
 
 import argparse
-from collections.abc import Sequence
+import copy
+from collections.abc import Collection, Sequence
 from functools import partial
 from inspect import signature
 from itertools import product
@@ -22,14 +25,18 @@ from statistics import median
 import matplotlib
 from matplotlib.figure import Figure
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from mmdcls.checkpoint.files import read_checkpoint
 from mmdcls.checkpoint.layouts import recognise, weights_in
-from mmdcls.config import add_options, config_at, nodes
+from mmdcls.config import add_options, config_at, nodes, without_pretrained
+from mmdcls.data.checks import findings_of
+from mmdcls.data.findings import Run, refuse
 from mmdcls.errors import InputError
 from mmdcls.models import DclsConvNeXt
 from mmdcls.registry import bare_name
 from mmdcls.running.check_config import check_config
+from mmdcls.running.check_layers import check_layers
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.cells import Cell, key_of
 from mmdcls.study.records import Record, means, read_records
@@ -42,8 +49,10 @@ from mmdcls.study.text import (
     interval_text,
     markdown,
 )
+from mmdcls.study.training import check_one_validation
 
 matplotlib.use("Agg")
+SPLITS = ("train", "val")
 TABLE = "trainings"
 # What judges where --metric says nothing: the first of these that the validation gives.
 METRICS = ("mIoU", "accuracy/top1", "coco/segm_mAP", "coco/bbox_mAP", "pascal_voc/mAP", "accuracy")
@@ -58,10 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
     with in_a_sentence():
         cfg = config_at(str(parsed.config), parsed.cfg_options)
         backbones = backbones_of(cfg)
-        check_starts(backbones)
+        counts = parsed.counts or [count_of(backbones)]
+        check_starts(cfg, backbones)
+        check(cfg, parsed.config.name)
         cell = partial(cell_of, kept(cfg, folder), list(backbones))
-        default = signature(DclsConvNeXt).parameters["kernel_count"].default
-        counts = parsed.counts or [next(iter(backbones.values())).get("kernel_count", default)]
         # All sizes and counts under one seed before any under the next.
         wanted = product(range(parsed.seeds), counts, parsed.sizes)
         cells = [cell(count, size, seed) for seed, count, size in wanted]
@@ -97,9 +106,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parsed
 
 
+def check(cfg: Config, name: str) -> None:
+    """Raise InputError for what `mmdcls train` refuses, and for what follows validations."""
+    check_config(cfg, SPLITS)
+    check_one_validation(cfg, name)
+    model = MODELS.build(without_pretrained(copy.deepcopy(cfg)).model)
+    check_layers(cfg, model)
+    refuse(findings_of(Run(cfg, model, SPLITS)), print)
+
+
 def kept(cfg: Config, folder: Path) -> Path:
     """The config with its options, without a test part, as a file in the folder."""
-    check_config(cfg, ("train", "val"))
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(folder / "config.py")
@@ -133,13 +150,23 @@ def backbones_of(cfg: Config) -> dict[str, dict]:
     return found
 
 
-def check_starts(backbones: dict[str, dict]) -> None:
+def count_of(backbones: dict[str, dict]) -> int:
+    """The number of elements that the config has."""
+    default = signature(DclsConvNeXt).parameters["kernel_count"].default
+    counts = {path: node.get("kernel_count", default) for path, node in backbones.items()}
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{path} {count}" for path, count in counts.items())
+        raise InputError(
+            f"The backbones have different kernel_count ({each}), and a sweep gives all the same: "
+            f"name it by --counts."
+        )
+    return next(iter(counts.values()))
+
+
+def check_starts(cfg: Config, backbones: dict[str, dict]) -> None:
     """Raise InputError where a backbone starts from elements, which were trained in one size."""
-    for path, node in backbones.items():
-        start = node.get("init_cfg")
-        if not isinstance(start, dict) or bare_name(start.get("type", "")) != "Pretrained":
-            continue
-        other = f"give --cfg-options {path}.init_cfg=None, or that of a dense ConvNeXt"
+    for place, start in starts_of(cfg, backbones).items():
+        other = f"give --cfg-options {place}=None, or that of a dense ConvNeXt"
         try:
             content = read_checkpoint(start["checkpoint"], start.get("sha256"))
             names = recognise(weights_in(content, start.get("key"))).backbone
@@ -147,14 +174,29 @@ def check_starts(backbones: dict[str, dict]) -> None:
             raise InputError(f"{error} To sweep without it, {other}.") from error
         if any(name.rpartition(".")[2] in ("positions", "P") for name in names):
             raise InputError(
-                f"{path}.init_cfg: the elements of {start['checkpoint']} were trained in kernels "
-                f"of one size, which they would favour; {other}."
+                f"{place}: the elements of {start['checkpoint']} were trained in kernels of one "
+                f"size, which they would favour; {other}."
             )
 
 
+def starts_of(cfg: Config, backbones: dict[str, dict]) -> dict[str, dict]:
+    """By their place in the config, the checkpoints that a backbone starts from, by itself or as
+    part of a model."""
+    found = {"load_from": dict(checkpoint=cfg.load_from)} if cfg.get("load_from") else {}
+    for path, node in nodes("model", cfg.model.to_dict()):
+        if any(f"{backbone}.".startswith(f"{path}.") for backbone in backbones):
+            starts = node.get("init_cfg") or []
+            for start in [starts] if isinstance(starts, dict) else starts:
+                if bare_name(start.get("type", "")) == "Pretrained" and "checkpoint" in start:
+                    found[f"{path}.init_cfg"] = start
+    return found
+
+
 def tell(records: list[Record], metric: str | None, folder: Path) -> None:
-    metric = chosen_metric(metric, records[0]["validation"])
-    finite = [record for record in records if record["validation"][metric] is not None]
+    # Not every validation tells of all: COCO's tells nothing where nothing is found.
+    metrics = {name: None for record in records for name in record["validation"]}
+    metric = chosen_metric(metric, metrics)
+    finite = [record for record in records if record["validation"].get(metric) is not None]
     if not finite:
         raise InputError(
             f"No training ended with a finite {metric}: all diverged; lower the rate, or name "
@@ -164,13 +206,15 @@ def tell(records: list[Record], metric: str | None, folder: Path) -> None:
     text = table_of(finite, figures, metric)
     lost = [f"{one['arm']}, seed {one['seed']}" for one in records if one not in finite]
     if lost:
-        text += f"\n\nLeft out, since their {metric} is not finite: {'; '.join(lost)}."
+        text += f"\n\nLeft out, since they have no finite {metric}: {'; '.join(lost)}."
+    if warned := {line: None for record in records for line in record.get("warnings", ())}:
+        text += "\n\nTrainings warned:\n\n" + "\n".join(f"- {line}" for line in warned)
     (folder / "sweep.md").write_text(f"{text}\n")
     draw(figures, metric, folder / "sweep.png")
     print(f"\n{text}\n\n{folder / 'sweep.md'}\n{folder / 'sweep.png'}\n")
 
 
-def chosen_metric(asked: str | None, metrics: dict[str, float]) -> str:
+def chosen_metric(asked: str | None, metrics: Collection[str]) -> str:
     known = [name for name in (asked,) if name] or [name for name in METRICS if name in metrics]
     name = known[0] if known else next(iter(metrics), None)
     if name not in metrics or not (known or len(metrics) == 1):
@@ -216,10 +260,14 @@ def table_of(records: Sequence[Record], figures: Figures, metric: str) -> str:
                     *changes_text(before, after),
                 ]
             )
-        said.append(
-            f"With {count} elements, {smallest_as_good(sizes)} is the smallest size that is not "
-            f"shown to be worse than the best."
-        )
+        # One seed has no interval, and one size no other.
+        if len(sizes) > 1 and min(map(len, sizes.values())) > 1:
+            said.append(
+                f"With {count} elements, {smallest_as_good(sizes)} is the smallest size that is "
+                f"not shown to be worse than the best."
+            )
+        else:
+            said.append(f"With {count} elements, several sizes of several seeds would tell.")
     header = ["elements", "size", "seeds", metric, "more than at the smallest", "parameters"]
     header += ["million multiply-adds", "ms a step", *KERNEL_FIGURES.values()]
     return "\n\n".join([markdown(header, rows), *said])
