@@ -299,5 +299,7 @@ def group_table(groups: Sequence[dict]) -> str:
     for group in groups:
         count = sum(parameter.numel() for parameter in group["params"])
         name, rate, decay = group["group_name"], group["lr"], group.get("weight_decay", 0.0)
-        lines.append(f"{name:{width}}  {rate:>10.3g}  {decay:>8.3g}  {count:,}")
+        # The schedule is yet to say.
+        shown = "travel" if "position_travel" in group else f"{rate:.3g}"
+        lines.append(f"{name:{width}}  {shown:>10}  {decay:>8.3g}  {count:,}")
     return "Optimiser groups\n" + "\n".join(lines)

@@ -27,14 +27,24 @@ def leap(rate: float) -> str | None:
     )
 
 
+# What makes the schedules of torch that have one rate for all groups follow each group's own.
+EACH_ITS_OWN = (
+    "as OneCycleLR's are where max_lr is one number: give it those of the groups, "
+    "max_lr=[group['lr'] for group in optimizer.param_groups], or take another scheduler"
+)
+
+
 def travel_factor(
-    wanted: float, way: Callable[[float], float], schedule: str = "this schedule"
+    wanted: float,
+    way: Callable[[float], float],
+    schedule: str = "this schedule",
+    remedy: str = EACH_ITS_OWN,
 ) -> float:
     """What to multiply an initial rate with, so that the rates of all steps sum up to a way.
 
     way: from the factor to the sum. Schedules multiply the initial rate and add what does not
         depend on it (a floor), so that it is a constant plus a multiple of the factor.
-    schedule: what the error calls it.
+    schedule, remedy: what the error calls it, and what to do where its rates are its own.
 
     Raises ValueError where no factor gives the way that is wanted.
     """
@@ -42,9 +52,7 @@ def travel_factor(
     if once == twice:
         raise ValueError(
             f"position_travel cannot change {schedule}: its rates are the same whatever the "
-            f"initial rate, as OneCycleLR's are where max_lr is one number: give it those of the "
-            f"groups, max_lr=[group['lr'] for group in optimizer.param_groups], or take another "
-            f"scheduler"
+            f"initial rate, {remedy}"
         )
     least = 2 * once - twice
     factor = (wanted - least) / (once - least) if once > least else 0.0
@@ -99,7 +107,7 @@ def scheduled_rates(
     scheduler: makes it for an optimiser, as in
         lambda optimizer: CosineAnnealingLR(optimizer, T_max=steps)
 
-    Raises ValueError for one that follows figures of the training.
+    Raises ValueError for one that follows figures of the training, or is of another optimiser.
     """
     check_whole("steps", steps, least=1)
     if not callable(scheduler):
@@ -116,6 +124,11 @@ def scheduled_rates(
             raise ValueError(
                 "schedule must be known before training, and ReduceLROnPlateau follows its "
                 "figures: take another scheduler, or position_lr_mult"
+            )
+        if getattr(schedule, "optimizer", optimizer) is not optimizer:
+            raise ValueError(
+                "scheduler must make one for the optimizer that it is given, and this one is of "
+                "another: make it inside, as in lambda optimizer: StepLR(optimizer, 10)"
             )
         found = []
         for _ in range(steps):

@@ -20,6 +20,8 @@ from mmdcls.registry import HOOKS
 
 # Of these a step is at most about as long as the rate, and as long where gradients keep their sign.
 BOUNDED = ("Adam", "AdamW", "Adamax", "NAdam", "Lion")
+# For schedules that give positions the rate of the rest.
+REMEDY = "and all 0 in a OneCycleLR without eta_max: give it one, or take another scheduler"
 # What OneCycleLR keeps in a group of its own, beside the rate and the initial one.
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
@@ -135,9 +137,13 @@ def settle(group: dict, index: int, schedulers: Sequence[_ParamScheduler], steps
 
     names = ", ".join(type(scheduler).__name__ for scheduler in schedulers)
     try:
-        factor = travel_factor(group["position_travel"], way, names)
+        factor = travel_factor(group["position_travel"], way, names, REMEDY)
     except ValueError as error:
-        raise InputError(f"paramwise_cfg.{error}") from None
+        text = str(error)
+        if not text.startswith("position_travel"):
+            # A schedule that ends before the training does.
+            text = f"position_travel cannot follow {names} to the end of the training ({error})"
+        raise InputError(f"paramwise_cfg.{text}") from None
     rates = scaled(group, factor)
     start, highest = rates_of[factor]
     group.update(rates, lr=start, initial_lr=rates["lr"], travel_is_settled=True)

@@ -64,7 +64,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         choices=RECIPE.arms,
         metavar="ARM",
     )
-    return parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
+    parsed.tables = list(dict.fromkeys(parsed.tables))
+    for name in parsed.tables:
+        on = TABLES[name].data or tuple(DATA)
+        if not set(on) & set(parsed.data):
+            parser.error(f"{name} is trained on {', '.join(on)} alone; give one as --data")
+    return parsed
 
 
 def cells_of(tables: Sequence[str], parsed: argparse.Namespace) -> list[Cell]:

@@ -152,6 +152,7 @@ def test_positions_that_are_pulled_one_way_end_where_was_promised(name, travel):
         torch.testing.assert_close(way, expected, rtol=0.01, atol=0)
 
 
+OTHER = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
 REFUSED = {
     "both speeds": (dict(position_lr_mult=5.0, position_travel=1.0), "leave one out"),
     "travel without a schedule": (dict(position_travel=1.0), "schedule=None need each other"),
@@ -166,6 +167,13 @@ REFUSED = {
             schedule=scheduled_rates(lambda optimizer: ReduceLROnPlateau(optimizer), 5),
         ),
         "ReduceLROnPlateau follows",
+    ),
+    "a scheduler of another optimizer": (
+        dict(
+            position_travel=1.0,
+            schedule=scheduled_rates(lambda optimizer: ConstantLR(OTHER, 1.0), 5),
+        ),
+        "this one is of another",
     ),
     "a rate that is set elsewhere": (
         dict(

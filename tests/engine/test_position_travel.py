@@ -311,6 +311,8 @@ def test_several_optimizers_train_without_the_option_and_are_refused_with_it(tmp
 
 
 PLATEAU = [dict(type="ReduceOnPlateauLR", monitor="loss", by_epoch=True)]
+SHORT = [BY_ITERATION(type="OneCycleLR", eta_max=0.1, total_steps=100)]
+FLAT = [BY_ITERATION(type="OneCycleLR", total_steps=300)]
 FLOOR = [BY_ITERATION(type="CosineAnnealingLR", end=300, eta_min=1.0)]
 
 
@@ -319,6 +321,8 @@ FLOOR = [BY_ITERATION(type="CosineAnnealingLR", end=300, eta_min=1.0)]
     [
         (dict(optimizer="SGD"), "with SGD they depend on the gradient"),
         (dict(schedulers=PLATEAU), "follows the figures of validation"),
+        (dict(schedulers=SHORT), "cannot follow OneCycleLR to the end"),
+        (dict(schedulers=FLAT), "all 0 in a OneCycleLR without eta_max"),
         (dict(schedulers=FLOOR, stepped=False), "no ParamSchedulerHook steps it"),
         (dict(schedulers=FLOOR), "at least .* cells|makes it at least"),
     ],

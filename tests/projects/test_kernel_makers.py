@@ -220,6 +220,15 @@ def test_a_kernel_at_another_resolution_is_the_same_function(make, coarse, fine,
 
 
 @every_maker
+def test_autocast_changes_what_is_convolved_and_no_kernel(make):
+    layer = make(4)
+    with torch.autocast("cpu", torch.bfloat16):
+        kernel = layer.kernel()
+        assert layer(torch.randn(1, 4, 9, 9)).dtype == torch.bfloat16
+    assert torch.equal(kernel, layer.kernel())
+
+
+@every_maker
 def test_a_layer_becomes_the_plain_convolution_it_equals(make):
     layer = moved(make(5))
     x = torch.randn(2, 5, 19, 23).double()

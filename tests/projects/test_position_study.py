@@ -194,10 +194,9 @@ def test_batches_are_the_same_for_the_same_seed_whatever_the_model_draws(data):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_maps_are_cut_and_turned_with_their_images(seed, data):
-    dataset = ArrayDataset(
-        str(data / "cells.npz"), "training", "maps", crop=(32, 32), flips=(-1, -2)
-    )
+def test_maps_are_cut_turned_and_shifted_with_their_images(seed, data):
+    ways = dict(crop=(32, 32), flips=(-1, -2), roll=9)
+    dataset = ArrayDataset(str(data / "cells.npz"), "training", "maps", **ways)
     dataset.images = dataset.targets[:, None].copy()
     np.random.seed(seed)
     batch = dataset.__getitems__([0, 3, 5])

@@ -84,6 +84,12 @@ def test_a_table_that_takes_recipes_asks_for_one(noise, tmp_path):
         study.main(["pays", "--results", str(tmp_path / "results")])
 
 
+def test_a_table_that_has_none_of_the_data_is_told(capsys):
+    with pytest.raises(SystemExit):
+        study.main(["rivals", "--data", "garments_segmentation"])
+    assert "rivals is trained on prompts_classification alone" in capsys.readouterr().err
+
+
 def test_recipes_are_trained_first_and_what_two_tables_share_once(noise, tmp_path, capsys):
     folder = tmp_path / "results"
     study.main(["pays", "recipe", "--seeds", "2", "--results", str(folder)])

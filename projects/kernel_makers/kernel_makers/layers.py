@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdcls.dcls.conv import convolve
+from mmdcls.dcls.kernel_formula import without_autocast
 from mmdcls.dcls.trimming import trimmed
 
 from .masks import GaussianMask
@@ -55,7 +56,11 @@ class GeneratedConv2d(nn.Module):
 
         kernel_size: draws the same functions with another number of cells.
         """
-        places = self.grid(kernel_size or self.kernel_size)
+        # As DCLS makes its kernels: autocast is for what they are convolved with.
+        with without_autocast(self.scale.device.type):
+            return self._drawn(self.grid(kernel_size or self.kernel_size))
+
+    def _drawn(self, places: Tensor) -> Tensor:
         if self.mask is not None:
             rows, columns = self.mask.margins(places)
             height, width = places.shape[:2]

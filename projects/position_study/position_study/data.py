@@ -45,8 +45,8 @@ class ArrayDataset(Dataset):
             raise ValueError(f"target={target!r} must be one of {', '.join(TARGETS)}")
         if not Path(file).is_file():
             raise InputError(
-                f"There is no {file}; run python -m projects.position_study.prepare from the "
-                f"repository's root."
+                f"There is no {file}; make it by its project's prepare, such as "
+                f"python -m projects.position_study.prepare, from the repository's root."
             )
         with np.load(file) as arrays:
             if f"{part}_{target}" not in arrays:
@@ -71,9 +71,11 @@ class ArrayDataset(Dataset):
             for array in (images, maps):
                 if array is not None:
                     array[turned] = np.flip(array[turned], axis)
-        if self.roll:
-            for image in images:
-                image[:] = np.roll(image, np.random.randint(-self.roll, self.roll + 1), -1)
+        for index in range(len(images)) if self.roll else ():
+            shift = np.random.randint(-self.roll, self.roll + 1)
+            for array in (images, maps):
+                if array is not None:
+                    array[index] = np.roll(array[index], shift, -1)
         for axis, name in ((-2, "rows"), (-1, "columns")):
             for image in images if name in self.blank else ():
                 start = np.random.randint(image.shape[axis] - self.blank[name] + 1)
