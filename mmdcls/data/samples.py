@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, TRANSFORMS
+from torch.utils.data import Dataset
 
 from mmdcls.config import sets_of
 from mmdcls.errors import InputError
@@ -69,10 +70,22 @@ def samples_of(node: dict) -> tuple[Callable[[dict], dict | None], list[dict]]:
         described = dict(node, pipeline=steps)
         with naming_bad_data(dict(dataset=described)):
             dataset = DATASETS.build(described)
+        check_zero_label(dataset, described)
         watch(dataset)
         places = evenly(range(len(dataset)), SAMPLES)
         return dataset.pipeline, [dataset.get_data_info(index) for index in places]
     return dict, []
+
+
+def check_zero_label(dataset: Dataset, node: dict) -> None:
+    """What mmseg meets with an assertion, when the first label map is loaded."""
+    loads = (transform(node, "LoadAnnotations") or {}).get("reduce_zero_label")
+    if loads is not None and loads != dataset.reduce_zero_label:
+        raise InputError(
+            f"The data set in {node.get('data_root')} has "
+            f"reduce_zero_label={dataset.reduce_zero_label}, and LoadAnnotations of its pipeline "
+            f"{loads}: set both alike, or leave it out of the pipeline."
+        )
 
 
 def described_by(node: dict, file: str) -> list[dict]:

@@ -62,6 +62,13 @@ def head_of(classes: int, **others: object) -> Callable[[Trial], None]:
     return set_to({f"{SEG}.{key}": value for key, value in options.items()})
 
 
+def loaded_otherwise(trial: Trial) -> None:
+    own_classes(trial)
+    for step in trial.cfg.val_dataloader.dataset.pipeline:
+        if step.type == "LoadAnnotations":
+            step.reduce_zero_label = True
+
+
 def in_wrapper(trial: Trial) -> None:
     dataset = dict(trial.cfg.val_dataloader.dataset)
     trial.merge({VAL: dict(type="ConcatDataset", datasets=[dataset])})
@@ -107,6 +114,11 @@ def copied(trial: Trial) -> None:
 
 
 WRONG = [
+    Case(
+        "a label that is left out in loading alone",
+        every(loaded_otherwise, head_of(3), set_to({"model.auxiliary_head.num_classes": 3})),
+        ("has reduce_zero_label=False, and LoadAnnotations of its pipeline True: set both alike",),
+    ),
     Case(
         "a class that the annotation file lacks",
         annotations(VALIDATION, lacking_first),
