@@ -132,7 +132,7 @@ def train_and_draw(task: str, cfg: Config) -> dict:
     frames = list(segmented(work_dir) if task == "seg" else detected(work_dir, truth()))
     pictures = {
         "held-out frames: image, truth, prediction": work_dir / "overlays.png",
-        "loss curve": work_dir / "training.png",
+        "losses, rates and metrics": work_dir / "training.png",
         "learned positions": work_dir / "positions.png",
         "overview": work_dir / "overview.png",
     }

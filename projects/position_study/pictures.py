@@ -32,7 +32,8 @@ def draw(table: Table, rows: list[Row], path: Path) -> None:
         axes.set_title(DATA[data].title, fontsize=10)
         axes.tick_params(labelsize=8)
     if table.picture == "curve":
-        panels[0, 0].legend(fontsize=8)
+        named = panels[0, 0].get_legend_handles_labels()
+        figure.legend(*named, fontsize=8, loc="outside right center")
     figure.savefig(path, dpi=DPI)
 
 
@@ -51,7 +52,7 @@ def forest(axes: Axes, table: Table, rows: list[Row]) -> None:
 
 
 def curve(axes: Axes, table: Table, rows: list[Row]) -> None:
-    """A line for every spread; hollow marks have repulsion."""
+    """A line for every spread; hollow marks are with repulsion."""
     rates = list(RATES)
     for index, spread in enumerate(SPREADS):
         # Side by side, so that intervals do not hide each other.
@@ -75,6 +76,7 @@ def curve(axes: Axes, table: Table, rows: list[Row]) -> None:
                 markersize=5,
                 label=None if repulsion else spread,
             )
+    axes.plot([], [], "s", markerfacecolor="white", color="0.4", markersize=5, label="repelled")
     axes.axhline(0, color="0.6", linewidth=1)
     axes.set_xticks(range(len(rates)), rates, rotation=30)
     axes.set_ylabel(f"points more than {table.reference}", fontsize=8)
