@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import warnings
 from pathlib import Path
 
 import cv2
@@ -86,8 +87,13 @@ def test_a_model_fills_its_config_and_knows_its_classes(file):
 
 def test_the_model_predicts_on_its_image_without_anything_given(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    commands.main(["predict", "--model", "cells", "--device", "cpu"])
-    assert "wrote 1 pictures and predictions to predictions" in capsys.readouterr().out
+    with warnings.catch_warnings(record=True) as warned:
+        commands.main(["predict", "--model", "cells", "--device", "cpu"])
+    said = capsys.readouterr()
+    assert "wrote 1 pictures and predictions to predictions" in said.out
+    # The first that many see of the package.
+    assert not [str(w.message) for w in warned if "/mm" in w.filename]
+    assert "WARNING" not in said.out + said.err
     found = cv2.imread("predictions/cells.png", cv2.IMREAD_UNCHANGED)
     image = cv2.imread(str(FOLDER / "cells.png")).astype(int)
     assert found.shape == image.shape[:2] and set(np.unique(found)) == {0, 1, 2}

@@ -4,6 +4,8 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from logging import LogRecord
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
@@ -60,8 +63,9 @@ def predict(
     check_device(device)
     check_threshold(score_threshold)
     # Refuses what an Inferencer would load as far as names and shapes agree.
-    trained = load_trained(config, checkpoint, options)
-    inferencer = inferencer_of(trained, device)
+    with quiet_libraries():
+        trained = load_trained(config, checkpoint, options)
+        inferencer = inferencer_of(trained, device)
     warn_of_dark(images, sets_of(trained.cfg, "test")[0][1])
     is_detector = trained.cfg.get("default_scope") == "mmdet"
     if score_threshold is not None and not is_detector:
@@ -183,17 +187,31 @@ def inferencer_of(trained: Trained, device: str | None) -> BaseInferencer:
     # Inferencers know no wrappers.
     cfg.test_dataloader.dataset = dataset
     init_default_scope(scope)
-    with warnings.catch_warnings():
-        # They would take those of Cityscapes or COCO.
-        warnings.filterwarnings("ignore", "dataset_meta or class names are not saved")
-        warnings.filterwarnings("ignore", "Checkpoint is not loaded")
-        inferencer = Inferencer(cfg, device=device)
+    inferencer = Inferencer(cfg, device=device)
     # They read files of torch only; what serves the training alone has no weights then.
     inferencer.model.load_state_dict(trained.model.state_dict(), strict=False)
     inferencer.model.dataset_meta = inferencer.visualizer.dataset_meta = names
     # The bar of this command counts images; theirs would count one each time.
     inferencer.show_progress = False
     return inferencer
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Within, OpenMMLab warns neither of its own deprecations, nor of what is as it is to be: that
+    an Inferencer gets its weights and classes later."""
+    logger = MMLogger.get_current_instance()
+
+    def is_told(record: LogRecord) -> bool:
+        return not record.getMessage().startswith("Failed to search registry with scope")
+
+    logger.addFilter(is_told)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"mm(det|engine|seg)\.")
+            yield
+    finally:
+        logger.removeFilter(is_told)
 
 
 def check_threshold(score: float | None) -> None:
