@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
+from torch import nn
 
 from mmdcls.config import add_options, one_line, read_config, without_pretrained
 from mmdcls.data.checks import findings_of
@@ -14,6 +15,7 @@ from mmdcls.data.reading import naming_bad_data
 from mmdcls.data.report import report
 from mmdcls.data.survey import survey
 from mmdcls.errors import InputError
+from mmdcls.running.check_layers import check_layers
 
 from .parsing import command_parser
 
@@ -36,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cfg = without_pretrained(read_config(parsed.config, parsed.cfg_options))
     splits = tuple(split for split in parsed.splits if cfg.get(f"{split}_dataloader"))
     check_paths(cfg, splits)
-    found = list(findings_of(Run(cfg, MODELS.build(cfg.model), splits)))
+    model = MODELS.build(cfg.model)
+    found = [*layers(cfg, model), *findings_of(Run(cfg, model, splits))]
     for split in splits:
         found += look_at(cfg, split, parsed.images)
     for finding in dict.fromkeys(found):
@@ -47,6 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "" if is_wrong else "nothing is wrong with the data and the settings that go with it\n"
     )
     return 1 if is_wrong else 0
+
+
+def layers(cfg: Config, model: nn.Module) -> list[Finding]:
+    try:
+        check_layers(cfg, model)
+    except InputError as error:
+        return [Finding(str(error))]
+    return []
 
 
 def look_at(cfg: Config, split: str, most: int | None) -> list[Finding]:

@@ -145,6 +145,30 @@ CONFIGS = [
         set_to({"train_cfg.max_iter": 5}),
         ("IterBasedTrainLoop", "'max_iter'", "its options are", "max_iters"),
     ),
+    Case(
+        "a head for another backbone",
+        set_to({"model.decode_head.in_channels": [256, 512, 1024, 2048]}),
+        (
+            "model.decode_head is made for in_channels=[256, 512, 1024, 2048]",
+            "give it in_channels=",
+        ),
+    ),
+    Case(
+        "a head for one map of another backbone",
+        set_to({"model.auxiliary_head.in_channels": 1024}),
+        ("model.auxiliary_head is made for in_channels=1024", "give it in_channels="),
+    ),
+    Case(
+        "a head for a map that is not there",
+        set_to({"model.auxiliary_head.in_index": 4}),
+        ("model.auxiliary_head.in_index=4 names a map", "out_indices=(0, 1, 2, 3)"),
+    ),
+    Case(
+        "a neck for another backbone",
+        set_to({"model.neck.in_channels": [256, 512, 1024, 2048]}),
+        ("model.neck is made for in_channels=[256, 512, 1024, 2048]", "give it in_channels="),
+        "det",
+    ),
     Case("a number for a checkpoint", set_to({"load_from": 3}), ("load_from=3", "as text")),
     Case(
         "no checkpoint",
