@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mmdcls.dcls.elements import PLACES
 from mmdcls.dcls.groups import position_groups
 from mmdcls.errors import InputError
 
 from .classifiers import OUR_HEAD, in_one_piece, last_norm
-from .elements import KINDS, by_layer, interpolation_of
+from .elements import by_layer, interpolation_of
 from .fitting import some_of
 from .layouts import BACKBONE, OURS, backbone_of, naming_of, our_name, recognise, weights_in
 from .load import Reading, Report, is_of_classifier_or_training, weights_for
@@ -97,7 +98,7 @@ def with_borrowed(weights: Mapping[str, Tensor], backbone: nn.Module) -> dict[st
     result = dict(weights)
     naming = naming_of(backbone.state_dict())
     for group in position_groups(backbone):
-        for kind in KINDS:
+        for kind in PLACES:
             value = weights.get(our_name(f"{group.name}.{kind}", naming))
             if value is not None:
                 result |= {our_name(f"{layer}.{kind}", naming): value for layer in group.layers}

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from mmdcls.dcls import clamp_positions_, position_owners
 from mmdcls.dcls.dense_loading import relative_errors
 from mmdcls.dcls.dense_loading import take_dense as elements_of
+from mmdcls.dcls.elements import PLACES
 from mmdcls.dcls.fit import Fit
 from mmdcls.dcls.groups import PositionGroup, position_groups, stage_of
 from mmdcls.errors import InputError
 
-KINDS = ("positions", "sigma")
 # The default start.
 PUBLISHED = "normal"
 
@@ -59,7 +59,7 @@ def by_layer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     result = dict(weights)
     for name, value in weights.items():
         owner, _, kind = name.rpartition(".")
-        if kind not in KINDS or is_in(weights, owner):
+        if kind not in PLACES or is_in(weights, owner):
             continue
         del result[name]
         for other, weight in weights.items():
@@ -71,7 +71,7 @@ def by_layer(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def take_positions(weights: dict[str, Tensor], group: PositionGroup) -> None:
-    for kind in KINDS:
+    for kind in PLACES:
         found = {
             layer: weights.pop(f"{layer}.{kind}")
             for layer in group.layers

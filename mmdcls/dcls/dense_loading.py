@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from .elements import PLACES
 from .fit import Fit, checked_reach, fit_elements
 from .groups import PositionGroup, borrowers_from_outside, position_groups, stage_of
 from .layers import DclsNd
@@ -49,7 +50,7 @@ def as_loaded(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tenso
         for group in position_groups(part):
             if is_dense(group, result, prefix) and has_room(group, result, prefix):
                 names = [name for name in weights_of(group, prefix) if name in result]
-                names += [name_in(prefix, group.name, kind) for kind in ("positions", "sigma")]
+                names += [name_in(prefix, group.name, kind) for kind in PLACES]
                 result |= {name: own[name] for name in names if name in own}
         copy_to_other_names(part, result, prefix)
     return result
@@ -155,7 +156,7 @@ def copy_to_other_names(module: nn.Module, state: dict, prefix: str) -> None:
             weight = state.get(name_in(prefix, other, "weight"))
             if weight is None or not is_dense_for(layer, weight):
                 continue
-            for kind in ("weight", "positions", "sigma"):
+            for kind in ("weight", *PLACES):
                 if (value := state.get(name_in(prefix, first, kind))) is not None:
                     state[name_in(prefix, other, kind)] = value
 

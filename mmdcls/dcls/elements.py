@@ -10,6 +10,8 @@ from .positions import clamp_positions_
 from .spreads import check_initial_spread, spread_positions_
 from .wrappers import unwrapped, without_wrappers
 
+# What of elements lies in their place and not in their weight, by its name in the state.
+PLACES = ("positions", "sigma")
 # How much of each element every cell receives: (out, in/groups, kernel_count, kernel_size[a]) for
 # every axis a.
 Shares = tuple[Tensor, ...]

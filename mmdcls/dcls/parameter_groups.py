@@ -8,7 +8,7 @@ from functools import partial
 from torch import nn
 
 from .arguments import check_choice, check_number, check_whole
-from .elements import ElementPositions, position_owners
+from .elements import PLACES, ElementPositions, position_owners
 from .groups import borrowers_from_outside
 from .travel import highest_rate, leap, travel_rate
 from .wrappers import unwrapped, without_wrappers
@@ -16,8 +16,6 @@ from .wrappers import unwrapped, without_wrappers
 # From the name of a parameter in the model to its layer and the topmost one, that of the heads.
 Depth = Callable[[str], tuple[int, int]]
 DECAY_TYPES = ("layer_wise", "stage_wise")
-# The parameters of elements that lie in their place and not in their weight.
-ELEMENTS = ("positions", "sigma")
 
 
 def parameter_groups(
@@ -196,7 +194,7 @@ class GroupRule:
         factor = custom.get("lr_mult", 1.0)
         travel = self._travel(owner)
         # A rate of a whole part is one of its weights: how far positions go does not hang on it.
-        if factor == 0 or any(kind in key for kind in ELEMENTS):
+        if factor == 0 or any(kind in key for kind in PLACES):
             travel *= factor
         is_owned = owner is not None
         decay = 0.0 if is_owned or parameter.ndim <= 1 else 1.0

@@ -46,7 +46,7 @@ def check_channels(model: nn.Module) -> None:
     backbone, neck = getattr(model, "backbone", None), getattr(model, "neck", None)
     if not isinstance(backbone, DclsConvNeXt):
         return
-    given = [backbone.channels[index] for index in backbone.out_indices]
+    given = [backbone.channels[index] for index in sorted(backbone.out_indices)]
     if neck is not None:
         taken = getattr(neck, "in_channels", None)
         if isinstance(taken, (list, tuple)) and list(taken) != given:

@@ -24,6 +24,7 @@ from torch import nn
 from mmdcls.analysis.counting import multiply_adds
 from mmdcls.config import nodes
 from mmdcls.dcls import position_owners
+from mmdcls.dcls.elements import PLACES
 from mmdcls.errors import InputError
 from mmdcls.registry import bare_name
 from mmdcls.running.runner import build_runner
@@ -37,7 +38,7 @@ from .surroundings import commit, device_name, versions
 # Hooks that watch a training, or keep its files, and change nothing of it.
 WATCHING = {"CheckInputs", "ExactResume", "PositionHealth"}
 # What decides by validations, of which a cell has one, when all is done.
-FOLLOWING = {"ReduceOnPlateauLR", "ReduceOnPlateauParamScheduler", "EarlyStoppingHook"}
+FOLLOWING = ("ReduceOnPlateau", "EarlyStopping")
 # More iterations or epochs than any training has.
 NEVER = 2**62
 
@@ -90,7 +91,7 @@ def check_one_validation(cfg: Config, name: str) -> None:
         )
     for key in ("param_scheduler", "custom_hooks", "default_hooks"):
         for path, node in nodes(key, cfg.get(key)):
-            if (kind := bare_name(node.get("type", ""))) in FOLLOWING:
+            if (kind := bare_name(node.get("type", ""))).startswith(FOLLOWING):
                 raise InputError(
                     f"{path} of {name} is a {kind}, which follows the validations of a training, "
                     f"and here each training is validated once, at its end: take it out, or "
@@ -187,7 +188,9 @@ def clock() -> float:
 def trained(runner: Runner, cell: Cell, figures_of: Callable[[Runner], dict[str, float]]) -> Record:
     model = unwrapped(runner.model)
     start_alike(model, base_config(cell.config), cell.seed)
-    runner.load_or_resume()
+    # A FlexibleRunner can load no sooner than it trains.
+    if isinstance(runner, Runner):
+        runner.load_or_resume()
     backbone = getattr(model, "backbone", model)
     before = kernel_figures(backbone) | figures_of(runner)
     watch = Watch(cell.seed)
@@ -227,7 +230,7 @@ def start_alike(model: nn.Module, base: Config, seed: int) -> None:
         f"{name}.{kind}" if name else kind
         for net in (model, reference)
         for name in position_owners(net)
-        for kind in ("positions", "sigma")
+        for kind in PLACES
     }
     own = model.state_dict()
     for name, value in reference.state_dict().items():
