@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from helpers.provocations import load_tool
+from helpers.provocations import load_tool, new_trial
 from helpers.published_convnext import saved
 from helpers.studied import write_config
 from mmdcls.study.records import read_records, write_record
@@ -107,6 +107,22 @@ def test_a_start_from_trained_elements_is_refused(trained, name, place, tmp_path
     config = str(write_config(tmp_path / "noise.py", more))
     with pytest.raises(SystemExit, match=rf"kernels of one size.*--cfg-options {place}=None"):
         sweep.main([config])
+    assert not trained
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model.decode_head.num_classes": 5}, "num_classes=5"),
+        ({"model.decode_head.in_channels": [8, 8, 8, 8]}, "made for in_channels="),
+    ],
+)
+def test_what_training_refuses_a_sweep_refuses_first(change, words, trained, tmp_path):
+    trial = new_trial("seg", tmp_path)
+    trial.merge(change)
+    trial.cfg.dump(tmp_path / "mine.py")
+    with pytest.raises(SystemExit, match=words):
+        sweep.main([str(tmp_path / "mine.py"), "--seeds", "1"])
     assert not trained
 
 

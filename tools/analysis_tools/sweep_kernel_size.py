@@ -25,7 +25,7 @@ from statistics import median
 import matplotlib
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
 
 from mmdcls.checkpoint.files import read_checkpoint
 from mmdcls.checkpoint.layouts import recognise, weights_in
@@ -110,6 +110,7 @@ def check(cfg: Config, name: str) -> None:
     """Raise InputError for what `mmdcls train` refuses, and for what follows validations."""
     check_config(cfg, SPLITS)
     check_one_validation(cfg, name)
+    init_default_scope(cfg.get("default_scope", "mmengine"))
     model = MODELS.build(without_pretrained(copy.deepcopy(cfg)).model)
     check_layers(cfg, model)
     refuse(findings_of(Run(cfg, model, SPLITS)), print)
