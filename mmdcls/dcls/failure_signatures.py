@@ -94,7 +94,7 @@ def failure_signatures(rule: str, layers: str) -> dict[str, Signature]:
     layers: what has the option initial_spread.
     """
     # projects/position_study: from the published start, three radii did better than the method's
-    # rate on all four data sets.
+    # rate in the mean over four data sets.
     faster = f"let positions travel further ({rule}.position_travel, 1 to 3 kernel radii)"
     wider = f"start wider (initial_spread of the {layers}, unless weights bring positions)"
     return {
