@@ -8,6 +8,7 @@ from functools import partial
 from torch import nn
 
 from .arguments import check_choice, check_number, check_whole
+from .custom_keys import check_custom_keys, check_multiplier, unused_sentence
 from .elements import PLACES, ElementPositions, position_owners
 from .groups import borrowers_from_outside
 from .travel import highest_rate, leap, travel_rate
@@ -258,36 +259,6 @@ def is_in_pieces(model: nn.Module) -> bool:
     """Whether positions have lost their shape, as FullyShardedDataParallel cuts them."""
     owned = owners_by_parameter(model)
     return any(parameter.ndim == 1 for parameter in model.parameters() if id(parameter) in owned)
-
-
-def check_multiplier(name: str, value: object) -> None:
-    # Beyond, products of several overflow in float32.
-    check_number(name, value, "at least 0 and at most 1e9", lambda value: 0 <= value <= 1e9)
-
-
-def check_custom_keys(custom_keys: object, weight_decay: float | None) -> None:
-    if not isinstance(custom_keys, Mapping):
-        raise ValueError(
-            f"custom_keys={custom_keys!r} must be a dict, from a part of a name to "
-            f"dict(lr_mult=..., decay_mult=...)"
-        )
-    for key, custom in custom_keys.items():
-        if not isinstance(key, str) or not key:
-            raise ValueError(f"custom_keys has the key {key!r}, which is no part of a name")
-        where = f"custom_keys[{key!r}]"
-        if not isinstance(custom, dict) or not set(custom) <= {"lr_mult", "decay_mult"}:
-            raise ValueError(f"{where}={custom!r} must be a dict of lr_mult, decay_mult or both")
-        for name, value in custom.items():
-            check_multiplier(f"{where}.{name}", value)
-        if "decay_mult" in custom and weight_decay is None:
-            raise ValueError(f"{where}.decay_mult needs a weight_decay in the optimizer")
-
-
-def unused_sentence(where: str, keys: Sequence[str]) -> str:
-    return (
-        f"{where} changes nothing by {', '.join(keys)}: no parameter that learns has that in its "
-        f"name."
-    )
 
 
 def group_table(groups: Sequence[dict]) -> str:

@@ -8,12 +8,8 @@ from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
 from mmdcls.dcls import group_table
-from mmdcls.dcls.parameter_groups import (
-    GroupRule,
-    check_multiplier,
-    is_in_pieces,
-    unused_sentence,
-)
+from mmdcls.dcls.custom_keys import check_multiplier, unused_sentence
+from mmdcls.dcls.parameter_groups import GroupRule, is_in_pieces
 from mmdcls.registry import OPTIM_WRAPPER_CONSTRUCTORS, check_type
 
 from .layer_depth import depths_of
