@@ -30,6 +30,8 @@ if not find_spec("DCLS"):
 networks.make_importable()
 # The inputs are small, and threads that wait for each other cost more than they bring.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+# The framework's convolutions on GPUs would round float32 to ten bits.
+torch.backends.cudnn.allow_tf32 = False
 # Tests leave process groups of gloo in cycles. A process that is forked, such as one that loads
 # data, has none of gloo's threads, and would wait for them for ever when it collected such a group.
 os.register_at_fork(after_in_child=gc.disable)

@@ -18,8 +18,8 @@ from .kernel_formula import NORMALIZER_EPS
 from .launching import launch
 from .positions import position_limits
 
-# Elements that a program has shares of, and elements of which it gathers the gradient.
-SHARES_BLOCK, GRADIENT_BLOCK = 16, 8
+# Elements that a program has shares of.
+SHARES_BLOCK = 16
 
 
 @triton.jit
@@ -147,22 +147,43 @@ def shares_gradient_kernel(
         tl.store(out + 3 * E + element, of_width_x, mask=present)
 
 
+@triton.jit
+def with_products(total, a, b):
+    """total (M, N) + the products of a (K, M) and b (K, N), added up over K."""
+    if total.dtype == tl.float64:
+        total += tl.sum(a[:, :, None] * b[:, None, :], 0)
+    else:
+        total = tl.dot(tl.trans(a), b, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def weights_and_shares(sources, part, k, sizes, CELLS_Y: tl.constexpr, CELLS_X: tl.constexpr):
+    """Of elements k, with zeros where there is none."""
+    weight, share_y, share_x = sources
+    K, S_y, S_x = sizes
+    element, present = (part * K + k)[:, None], (k < K)[:, None]
+    y, x = tl.arange(0, CELLS_Y)[None, :], tl.arange(0, CELLS_X)[None, :]
+    along_y = tl.load(share_y + element * S_y + y, mask=present & (y < S_y), other=0.0)
+    along_x = tl.load(share_x + element * S_x + x, mask=present & (x < S_x), other=0.0)
+    return tl.load(weight + element, mask=present, other=0.0), along_y, along_x
+
+
 @triton.jit(do_not_specialize=["K", "S_y", "S_x"])
 def kernel_kernel(
-    weight, share_y, share_x, out, K, S_y, S_x, CELLS_Y: tl.constexpr, CELLS_X: tl.constexpr
-):
+    weight, share_y, share_x, out, K, S_y, S_x,
+    CELLS_Y: tl.constexpr, CELLS_X: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
     """weight (slices, K), shares (slices, K, S) -> out (slices, S_y, S_x)."""
     part = tl.program_id(0)
-    y, x = tl.arange(0, CELLS_Y), tl.arange(0, CELLS_X)
+    sources, sizes = (weight, share_y, share_x), (K, S_y, S_x)
     total = tl.zeros((CELLS_Y, CELLS_X), out.dtype.element_ty)
-    # Unrolled, so that the loads of several elements are on their way at once.
-    for k in tl.range(0, K, loop_unroll_factor=4):
-        element = part * K + k
-        along_y = tl.load(share_y + element * S_y + y, mask=y < S_y, other=0.0)
-        along_x = tl.load(share_x + element * S_x + x, mask=x < S_x, other=0.0)
-        total += (tl.load(weight + element) * along_y)[:, None] * along_x[None, :]
-    inside = (y < S_y)[:, None] & (x < S_x)[None, :]
-    tl.store(out + part * S_y * S_x + y[:, None] * S_x + x[None, :], total, mask=inside)
+    for first in range(0, K, B):
+        k = first + tl.arange(0, B)
+        scale, along_y, along_x = weights_and_shares(sources, part, k, sizes, CELLS_Y, CELLS_X)
+        total = with_products(total, scale * along_y, along_x)
+    y, x = tl.arange(0, CELLS_Y)[:, None], tl.arange(0, CELLS_X)[None, :]
+    tl.store(out + (part * S_y + y) * S_x + x, total, mask=(y < S_y) & (x < S_x))
 
 
 @triton.jit(do_not_specialize=["K", "S_y", "S_x"])
@@ -172,21 +193,19 @@ def kernel_gradient_kernel(
 ):  # fmt: skip
     """The gradient of a kernel -> out (slices, K), of the shares (slices, K, S)."""
     part = tl.program_id(0)
+    k = tl.program_id(1) * B + tl.arange(0, B)
+    sources, sizes = (weight, share_y, share_x), (K, S_y, S_x)
+    scale, along_y, along_x = weights_and_shares(sources, part, k, sizes, CELLS_Y, CELLS_X)
     y, x = tl.arange(0, CELLS_Y), tl.arange(0, CELLS_X)
-    inside = (y < S_y)[:, None] & (x < S_x)[None, :]
-    place = part * S_y * S_x + y[:, None] * S_x + x[None, :]
-    cells = tl.load(grad + place, mask=inside, other=0.0)
-    first = tl.program_id(1) * B
-    for k in range(first, tl.minimum(first + B, K)):
-        element = part * K + k
-        along_y = tl.load(share_y + element * S_y + y, mask=y < S_y, other=0.0)
-        along_x = tl.load(share_x + element * S_x + x, mask=x < S_x, other=0.0)
-        scale = tl.load(weight + element)
-        seen_y = tl.sum(cells * along_x[None, :], 1)
-        seen_x = tl.sum(cells * along_y[:, None], 0)
-        tl.store(out + element, tl.sum(seen_y * along_y, 0))
-        tl.store(out_y + element * S_y + y, scale * seen_y, mask=y < S_y)
-        tl.store(out_x + element * S_x + x, scale * seen_x, mask=x < S_x)
+    place = (part * S_y + y)[:, None] * S_x + x[None, :]
+    cells = tl.load(grad + place, mask=(y < S_y)[:, None] & (x < S_x)[None, :], other=0.0)
+    seen_y = tl.zeros((B, CELLS_Y), cells.dtype)
+    seen_y = with_products(seen_y, tl.trans(along_x), tl.trans(cells))
+    seen_x = with_products(tl.zeros((B, CELLS_X), cells.dtype), tl.trans(along_y), cells)
+    element, present, y, x = (part * K + k)[:, None], (k < K)[:, None], y[None, :], x[None, :]
+    tl.store(out + element, tl.sum(seen_y * along_y, 1)[:, None], mask=present)
+    tl.store(out_y + element * S_y + y, scale * seen_y, mask=present & (y < S_y))
+    tl.store(out_x + element * S_x + x, scale * seen_x, mask=present & (x < S_x))
 
 
 @functools.cache
@@ -243,16 +262,15 @@ def element_shares_gradient(
 
 
 @functools.cache
-def layout(cells_y: int, cells_x: int) -> dict[str, int]:
-    size_y, size_x = map(triton.next_power_of_2, (cells_y, cells_x))
-    return dict(CELLS_Y=size_y, CELLS_X=size_x)
-
-
-def warps_of(cells: int, gradient: bool) -> int:
-    """cells: along the longest axis."""
-    # Sums within a warp need no barrier.
-    small, large = (1, 4) if gradient else (4, 8)
-    return small if cells <= 32 else large
+def layout(cells_y: int, cells_x: int, dtype: torch.dtype, gradient: bool) -> dict[str, int]:
+    """Cells and elements of a product, and warps: the fastest of several on an H100."""
+    # A product has at least 16 of everything.
+    size_y, size_x = (max(16, triton.next_power_of_2(cells)) for cells in (cells_y, cells_x))
+    sides = dict(CELLS_Y=size_y, CELLS_X=size_x)
+    if dtype == torch.float64:
+        return dict(sides, B=2, num_warps=8)
+    small = 2 if gradient else 4
+    return dict(sides, B=16, num_warps=small if max(size_y, size_x) <= 32 else 8)
 
 
 def kernel_from_shares(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tensor:
@@ -260,7 +278,7 @@ def kernel_from_shares(weight: Tensor, share_y: Tensor, share_x: Tensor) -> Tens
     *slices, count = weight.shape
     out = weight.new_empty(*slices, *sizes)
     tensors = weight.contiguous(), share_y.contiguous(), share_x.contiguous(), out
-    constants = dict(**layout(*sizes), num_warps=warps_of(max(sizes), gradient=False))
+    constants = layout(*sizes, weight.dtype, gradient=False)
     launch(kernel_kernel, (math.prod(slices), 1, 1), tensors, count, *sizes, **constants)
     return out
 
@@ -273,9 +291,8 @@ def kernel_from_shares_gradient(
     *slices, count = weight.shape
     sources = weight.contiguous(), share_y.contiguous(), share_x.contiguous()
     out = tuple(map(torch.empty_like, sources))
-    grid = math.prod(slices), triton.cdiv(count, GRADIENT_BLOCK), 1
-    warps = warps_of(max(sizes), gradient=True)
-    constants = dict(**layout(*sizes), B=GRADIENT_BLOCK, num_warps=warps)
+    constants = layout(*sizes, weight.dtype, gradient=True)
+    grid = math.prod(slices), triton.cdiv(count, constants["B"]), 1
     tensors = grad.contiguous(), *sources, *out
     launch(kernel_gradient_kernel, grid, tensors, count, *sizes, **constants)
     return out

@@ -58,7 +58,12 @@ def kernel_by_formula(weight: Tensor, shares: tuple[Tensor, ...]) -> Tensor:
     return kernel.reshape(*weight.shape[:-1], *sizes).to(weight.dtype)
 
 
+# In torch 2.11 the compiler cannot ask this in what it traces.
+@torch.compiler.assume_constant_result
+def has_autocast(device_type: str) -> bool:
+    return torch.amp.is_autocast_available(device_type)
+
+
 def without_autocast(device_type: str) -> torch.autocast:
     # A device without autocast (meta) is served by the CPU's context, which does nothing there.
-    available = torch.amp.is_autocast_available(device_type)
-    return torch.autocast(device_type if available else "cpu", enabled=False)
+    return torch.autocast(device_type if has_autocast(device_type) else "cpu", enabled=False)

@@ -56,7 +56,7 @@ def read_positions(path: str | Path) -> Record:
     whole, _, _ = Path(path).read_text().rpartition("\n")
     return {
         line["step"]: {
-            name: Kernels(tuple(kernels["extents"]), torch.tensor(kernels["offsets"]))
+            name: Kernels(tuple(kernels["extents"]), torch.tensor(kernels["offsets"], device="cpu"))
             for name, kernels in line["positions"].items()
         }
         for line in map(json.loads, whole.splitlines())

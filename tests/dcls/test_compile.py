@@ -57,7 +57,7 @@ def test_the_layer_compiles_to_machine_code(axes):
     assert_compiled_is_eager(layer, "inductor", draw_input(axes).float())
 
 
-def test_a_compiled_layer_keeps_its_operators():
+def test_a_compiled_layer_keeps_its_operators(on_cpu):
     seen = set()
 
     def note(module: torch.fx.GraphModule, inputs: list) -> Callable:

@@ -130,11 +130,7 @@ def test_shares(kind, normalized, element, capability, tmp_path):
 def test_kernels_from_shares(cells, element, capability, tmp_path):
     from mmdcls.dcls import construction_kernels as kernels
 
-    layout = kernels.layout(cells, cells)
-    constants = dict(**layout, num_warps=kernels.warps_of(cells, gradient=False))
-    kernel = kernels.kernel_kernel
-    assert_nothing_spills(machine_code(kernel, element, constants, capability, tmp_path))
-    constants = dict(**layout, B=kernels.GRADIENT_BLOCK)
-    constants |= dict(num_warps=kernels.warps_of(cells, gradient=True))
-    kernel = kernels.kernel_gradient_kernel
-    assert_nothing_spills(machine_code(kernel, element, constants, capability, tmp_path))
+    dtype = dict(fp32=torch.float32, fp64=torch.float64)[element]
+    for gradient, kernel in enumerate((kernels.kernel_kernel, kernels.kernel_gradient_kernel)):
+        constants = dict(kernels.layout(cells, cells, dtype, bool(gradient)))
+        assert_nothing_spills(machine_code(kernel, element, constants, capability, tmp_path))

@@ -43,7 +43,7 @@ def test_the_first_screen_of_the_readme_leads_to_it():
 
 
 @pytest.mark.slow
-def test_it_learns_and_shows_elements_that_have_moved(tmp_path, monkeypatch, capsys):
+def test_it_learns_and_shows_elements_that_have_moved(tmp_path, monkeypatch, capsys, on_cpu):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLE))
     head, *rows, result = capsys.readouterr().out.splitlines()

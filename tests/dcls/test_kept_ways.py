@@ -109,7 +109,7 @@ def test_a_single_map_and_autocast_are_as_to_the_plain_convolution():
         (3, torch.channels_last_3d),
     ],
 )
-def test_values_come_in_the_memory_format_of_the_map(axes, memory_format):
+def test_values_come_in_the_memory_format_of_the_map(axes, memory_format, on_cpu):
     x = draw_input(axes, least=9).detach().contiguous(memory_format=memory_format)
     assert kept(axes)(x).is_contiguous(memory_format=memory_format)
 

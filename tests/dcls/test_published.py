@@ -64,7 +64,7 @@ def test_gradients_are_the_published_ones_on_the_grid_below_the_last_cell(axes, 
 
 @each_axes
 @each_interpolation
-def test_outputs_of_the_layer_are_the_published_ones(interpolation, axes):
+def test_outputs_of_the_layer_are_the_published_ones(interpolation, axes, on_cpu):
     layer = draw_layer(axes, interpolation=interpolation, groups=2, padding=2, stride=2)
     theirs = PUBLISHED[axes](4, 4, 3, 2, 2, 5, groups=2, version=VERSIONS[interpolation]).double()
     order = kernel_axis_of_each_row(theirs.version, axes)

@@ -9,6 +9,8 @@ from helpers.cases import LAYERS, Elements, LargestTensor, draw_elements
 from helpers.published import VERSIONS, kernel_axis_of_each_row, published_kernel, published_layer
 from mmdcls.dcls import INTERPOLATIONS, ElementPositions, construct_kernel
 
+# What the published layers make in a forward pass is on the CPU, unless they were moved.
+pytestmark = pytest.mark.usefixtures("on_cpu")
 each_interpolation = pytest.mark.parametrize("interpolation", VERSIONS)
 each_axes = pytest.mark.parametrize("axes", [1, 2, 3])
 

@@ -68,12 +68,19 @@ def peak_of(run: Callable[[], object], device: str) -> dict[str, float]:
 @contextmanager
 def framework_only() -> Iterator[None]:
     """Everything as where nobody measured: PyTorch's convolution and construction."""
-    before = operators.known_why_not, kernel.construction_why_not
-    operators.known_why_not = kernel.construction_why_not = lambda *call: "not asked"
+    names = (
+        (operators, "known_why_not"),
+        (kernel, "construction_why_not"),
+        (kernel, "shares_why_not"),
+    )
+    before = [getattr(*name) for name in names]
+    for name in names:
+        setattr(*name, lambda *call: "not asked")
     try:
         yield
     finally:
-        operators.known_why_not, kernel.construction_why_not = before
+        for name, function in zip(names, before, strict=True):
+            setattr(*name, function)
 
 
 @contextmanager

@@ -266,7 +266,7 @@ def test_depthwise_in_a_lower_precision_is_conv2d_in_float64_up_to_rounding(
 
 @pytest.mark.parametrize("width", range(min(SLOW_WIDTHS) - 1, FAST_WIDTH + 1))
 @pytest.mark.parametrize("padding", [0, 5])
-def test_a_kernel_that_is_widened_convolves_as_it_did(width, padding, monkeypatch):
+def test_a_kernel_that_is_widened_convolves_as_it_did(width, padding, monkeypatch, on_cpu):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     x, kernel = torch.randn(2, 20, 9, 17), torch.randn(20, 1, 3, width)
     wider, more = widened(x, kernel, [1, padding])

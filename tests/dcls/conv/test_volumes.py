@@ -245,7 +245,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_the_operators_cannot_serve_is_refused_with_a_reason(case):
+def test_what_the_operators_cannot_serve_is_refused_with_a_reason(case, on_cpu):
     x, kernel, groups, dilation, words = REFUSED[case]
     reason = depthwise_why_not(
         torch.empty(x), torch.empty(kernel), groups, dilation=(dilation,) * 3
