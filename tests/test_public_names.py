@@ -21,6 +21,7 @@ REGISTERED = {
         "CheckpointHook",
         "ClampPositions",
         "ExactResume",
+        "GraphedBackbone",
         "KeepPredictions",
         "PositionHealth",
         "PositionTravel",

@@ -239,6 +239,8 @@ PIECES = {
     "CheckInputs": NO_OPTIONS,
     "ClampPositions": NO_OPTIONS,
     "RoundPositions": NO_OPTIONS,
+    # Has no options, and needs a GPU and a backbone; tested where hooks are.
+    "GraphedBackbone": Piece({}, {}, ignore),
     "Repulsion": Piece({}, dict(weight=RATE, begin=st.integers(0, 2), by_epoch=FLAG), train),
     "AnnealSigma": Piece(
         dict(from_width=2.0, to_width=0.5, end=2),

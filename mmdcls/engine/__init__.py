@@ -2,6 +2,7 @@
 
 from .anneal_sigma import AnnealSigma
 from .clamp_positions import ClampPositions
+from .graphed_backbone import GraphedBackbone
 from .param_groups import DclsOptimWrapperConstructor
 from .position_health import PositionHealth
 from .position_travel import PositionTravel
@@ -12,6 +13,7 @@ __all__ = [
     "AnnealSigma",
     "ClampPositions",
     "DclsOptimWrapperConstructor",
+    "GraphedBackbone",
     "PositionHealth",
     "PositionTravel",
     "Repulsion",

@@ -108,6 +108,7 @@ def runner_of(
     optimizer: dict | None = None,
     evaluate: bool = False,
     save_every: int = -1,
+    optim_wrapper: dict | None = None,
     log_level: str = "ERROR",
     **options,
 ) -> Runner:
@@ -115,6 +116,7 @@ def runner_of(
 
     iterations: or epochs, as by_epoch says.
     evaluate: validates after every iteration or epoch, and can test.
+    optim_wrapper: what it has beside the optimizer.
     """
     if by_epoch:
         train_cfg = dict(by_epoch=True, max_epochs=iterations, val_interval=1)
@@ -133,7 +135,9 @@ def runner_of(
         # mmengine waits two seconds wherever an iteration-based loop reaches the end of its data.
         train_dataloader=loader(1 if by_epoch else 32),
         train_cfg=train_cfg,
-        optim_wrapper=dict(optimizer=optimizer or dict(type="SGD", lr=0.1)),
+        optim_wrapper=dict(
+            optimizer=optimizer or dict(type="SGD", lr=0.1), **(optim_wrapper or {})
+        ),
         default_hooks=dict(
             logger=dict(type="LoggerHook", interval=1, log_metric_by_epoch=by_epoch),
             checkpoint=dict(type="CheckpointHook", interval=save_every, by_epoch=by_epoch),
