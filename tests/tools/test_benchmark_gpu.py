@@ -32,15 +32,14 @@ MEASURED = [
 # Of a figure, what its rows say they are of, and what some of them say beside.
 FIELDS = {
     "environment": (set(), set()),
-    "step": ({"kind", "dtype", "batch", "side", "framework"}, {"cudnn", "kernels"}),
+    "step": ({"kind", "dtype", "batch", "side", "framework"}, {"cudnn"}),
     "upernet": ({"kind", "dtype", "batch", "side"}, set()),
+    "iteration of UPerNet": ({"kind", "dtype", "batch", "side", "graphed"}, set()),
     "inference": ({"kind", "form", "dtype", "batch", "side"}, set()),
-    "construction": ({"kind", "framework"}, {"kernels"}),
+    "construction": ({"kind", "framework"}, set()),
+    "kernel from shares": ({"channels", "kernel", "count", "computation"}, {"version"}),
     "construction of a step": ({"kind"}, set()),
-    "convolution": (
-        {"map", "kernel", "dtype", "way", "format", "computation"},
-        {"cudnn", "kernels"},
-    ),
+    "convolution": ({"map", "kernel", "dtype", "way", "format", "computation"}, {"cudnn"}),
     "errors": ({"map", "kernel", "dtype"}, set()),
 }
 
@@ -166,7 +165,7 @@ def rows_of(eager: float) -> list[dict]:
 
 def test_the_section_of_a_machine_has_ratios_to_the_plain_step_and_to_the_better_format():
     text = report.section(rows_of(eager=1.2e4))
-    assert f"| {OURS} |  | bfloat16 | 2 | 12.00 | 1.20 | 5.50 | 1.10 | 110 | 1.10 |" in text
+    assert f"| {OURS} | bfloat16 | 2 | 12.00 | 1.20 | 5.50 | 1.10 | 110 | 1.10 |" in text
     times = "2 + 2 + 2 | 30 + 30 + 30 | 10 + 10 + 10"
     assert f"| bfloat16 | 17x17 | stage1 | {times} | 5.0 |" in text
     assert "| a layer, bilinear | the framework | 7 | 3 |" in text
@@ -243,6 +242,24 @@ def test_the_crossover_is_where_all_larger_kernels_are_faster():
     rows = [row for kernel, band in speeds.items() for row in convolution_rows(kernel, band)]
     text = crossovers.report([environment, *rows, *convolution_rows(9, 99.0, "float32")])
     assert "BAND_FROM[(9, 0)] = {torch.bfloat16: 9}" in text
+
+
+def test_kernels_from_shares_stand_beside_those_of_the_version_before():
+    of = dict(figure="kernel from shares", channels=96, kernel=17, count=34)
+    rows = [
+        dict(of=dict(of, computation="values"), graph=3.0),
+        dict(of=dict(of, computation="values", version="before"), graph=8.0),
+        dict(of=dict(of, computation="gradients"), graph=5.0),
+    ]
+    assert "| 96 | 17x17/34 | 8.0 | 3.0 |  | 5.0 |" in report.section([*rows_of(1.0), *rows])
+
+
+def test_a_file_of_crossovers_has_a_section_of_convolutions_alone():
+    text = report.section([rows_of(1.0)[0], *convolution_rows(9, 2.0)])
+    assert text.startswith(
+        "## Where the band is chosen: A card\n\nMade by `tools/analysis_tools/measure_"
+    )
+    assert "| bfloat16 | 9x9 | stage1 |" in text and "aim" not in text
 
 
 @pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)

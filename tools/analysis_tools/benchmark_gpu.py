@@ -34,6 +34,8 @@ MAPS = dict(
     stage4=(2, 768, 16, 16),
 )
 COCO_MAPS = dict(coco1=(2, 96, 200, 336), coco3=(2, 384, 50, 84))
+# Channels, cells of a side and elements of kernels.
+SHARES = ((96, 17, 34), (384, 17, 34), (768, 17, 34), (384, 23, 26))
 TINY, TINY_MAPS = 64, dict(tiny=(2, 3, 9, 8))
 
 
@@ -154,10 +156,15 @@ class Benchmark:
         if find_spec("mmseg") is None:
             tqdm.write("no UPerNet without mmseg")
             return
-        from benchmark_upernet import step
+        from benchmark_upernet import iteration, step
 
         for kind in (PLAIN, OURS):
-            self.add("upernet", step, kind=kind, dtype=BFLOAT16, batch=2, side=self.crop)
+            of = dict(kind=kind, dtype=BFLOAT16, side=self.crop)
+            self.add("upernet", step, batch=2, **of)
+            for batch in (2, 4):
+                for graphed in (False, True):
+                    options = dict(batch=batch, graphed=graphed, **of)
+                    self.add("iteration of UPerNet", iteration, **options)
 
     def published(self) -> None:
         if find_spec("DCLS") is None:
@@ -186,6 +193,11 @@ class Benchmark:
         yield "other steps"
         self.inference()
         yield "inference"
+        for channels, kernel_size, count in SHARES if self.device == "cuda" else SHARES[:1]:
+            of = dict(channels=channels, kernel=kernel_size, count=count)
+            for computation in ("values", "gradients"):
+                options = dict(**of, computation=computation)
+                self.add("kernel from shares", runs.kernel_from_shares, **options)
         for interpolation in ("bilinear", "gaussian"):
             for framework in (False, True):
                 of = dict(kind=interpolation, framework=framework)

@@ -29,7 +29,7 @@ def judged(aim: str, measured: float | None, is_met: bool, text: str = "") -> tu
 
 
 def steps(rows: list[Row], kind: str) -> list[Row]:
-    """In bfloat16, of two crops; of versions of the kernels the last comes last."""
+    """In bfloat16, of two crops."""
     return [
         row
         for of, row in figures(rows, "step")
@@ -40,11 +40,7 @@ def steps(rows: list[Row], kind: str) -> list[Row]:
 
 def step_of(rows: list[Row], kind: str, what: str) -> float | None:
     """what: a key of a row. Of the plain network the best that was measured beside it."""
-    found = [row for row in steps(rows, kind) if what in row]
-    if not found:
-        return None
-    version = found[-1]["of"].get("kernels")
-    return min(row[what] for row in found if row["of"].get("kernels") == version)
+    return min((row[what] for row in steps(rows, kind) if what in row), default=None)
 
 
 def ratio(rows: list[Row], kind: str, what: str) -> float | None:

@@ -22,22 +22,9 @@ from benchmark_gpu_rows import (
 
 from mmdcls.dcls.conv.crossovers import BAND_FROM
 
-# Of rows that name them.
-VERSIONS = (
-    "Kernels: in the second, several rows of outputs share a window, and kernel and bias need no "
-    "cast. Rows that say nothing are of the framework's ways, or of the first. Eager times of the "
-    "second are left out, since other programs kept the processors busy.",
-    "",
-)
-# Of rows from before workspaces were cleared.
-MEMORY = (
-    "Memory: it may count the workspaces that cuBLAS keeps for each stream, of former graphs as "
-    "well, and plain 7x7 in bfloat16 came before there were such. By its size, what DCLS keeps "
-    "beside is 13 MB of kernels and shares, whatever the batch, as the rows in float32 have it.",
-    "",
-)
+VERSIONS = ("before", "now")
 STEP_HEADER = (
-    *("step", "kernels", "dtype", "batch", "eager, ms", "ratio"),
+    *("step", "dtype", "batch", "eager, ms", "ratio"),
     *("graph, ms", "ratio", "MB", "ratio"),
 )
 
@@ -53,14 +40,14 @@ def optional(text: str, header: tuple[str, ...], lines: list[tuple]) -> list[str
 
 def step_lines(rows: list[Row], figure: str = "step") -> list[tuple]:
     def run_of(of: dict) -> tuple:
-        return of["dtype"], of["batch"], str(of["side"]), of.get("kernels")
+        return of["dtype"], of["batch"], str(of["side"])
 
     steps = figures(rows, figure)
     plain = {run_of(of): row for of, row in reversed(steps) if of["kind"].startswith("plain")}
     lines = []
     for of, row in steps:
         beside = plain.get(run_of(of), {})
-        cells = [kind_of(of), of.get("kernels", ""), dtype_of(of), of["batch"]]
+        cells = [kind_of(of), dtype_of(of), of["batch"]]
         for how, unit, digits in (("eager", 1e3, 2), ("graph", 1e3, 2), ("megabytes", 1, 0)):
             value = row.get(how)
             cells.append("" if value is None else f"{value / unit:.{digits}f}")
@@ -74,6 +61,7 @@ def kind_of(of: dict) -> str:
     """In words, with what differs from the other rows."""
     kind = of["kind"] + (", the framework's ways" if of.get("framework") else "")
     kind += ", cudnn.benchmark" if of.get("cudnn") else ""
+    kind += ", backbone as graphs" if of.get("graphed") else ""
     side = of["side"]
     return kind if side == CROP else f"{kind}, {side[0]}x{side[1]}"
 
@@ -131,6 +119,19 @@ def construction_lines(rows: list[Row]) -> list[tuple]:
     return [(*names, f"{row['eager']:.0f}", f"{row['graph']:.0f}") for *names, row in lines]
 
 
+def share_lines(rows: list[Row]) -> list[tuple]:
+    """Now, and of rows that name it the version before."""
+    found = {}
+    for of, row in figures(rows, "kernel from shares"):
+        kernel = of["channels"], f"{of['kernel']}x{of['kernel']}/{of['count']}"
+        found.setdefault(kernel, {})[of["computation"], of.get("version", "now")] = row["graph"]
+    columns = [(c, v) for c in ("values", "gradients") for v in VERSIONS]
+    return [
+        (*kernel, *(f"{times[name]:.1f}" if name in times else "" for name in columns))
+        for kernel, times in found.items()
+    ]
+
+
 def inference_lines(rows: list[Row]) -> list[tuple]:
     lines = []
     for of, row in figures(rows, "inference"):
@@ -139,15 +140,32 @@ def inference_lines(rows: list[Row]) -> list[tuple]:
     return lines
 
 
+def convolution_table(rows: list[Row]) -> list[str]:
+    return optional(
+        "Convolutions alone, microseconds in a graph: values + gradient of the input + gradient of "
+        "the kernel. The last column is how many times faster the band is than the framework in "
+        "its better format, all three together.",
+        ("dtype", "kernel", "map", "band", "framework, NHWC", "framework, NCHW", "times"),
+        convolution_lines(rows),
+    )
+
+
 def section(rows: list[Row]) -> str:
     (_, machine), *_ = figures(rows, "environment")
+    made_by = (
+        f"on {machine['date']}: torch {machine['torch']}, Triton {machine['triton']}, cuDNN "
+        f"{machine['cudnn']}."
+    )
+    if not figures(rows, "step"):
+        title = f"## Where the band is chosen: {machine['gpu']}"
+        made_by = f"Made by `tools/analysis_tools/measure_crossovers.py --device cuda` {made_by}"
+        return "\n".join([title, "", made_by, "", *convolution_table(rows)])
     measured = BAND_FROM.get(tuple(machine["capability"]), {})
     fastest_from = {str(dtype).removeprefix("torch."): side for dtype, side in measured.items()}
     text = [
         f"## On a GPU: {machine['gpu']}",
         "",
-        f"Made by `tools/analysis_tools/benchmark.py --device cuda` on {machine['date']}: torch "
-        f"{machine['torch']}, Triton {machine['triton']}, cuDNN {machine['cudnn']}. A step is the "
+        f"Made by `tools/analysis_tools/benchmark.py --device cuda` {made_by} A step is the "
         f"forward and the backward pass of a ConvNeXt-T of plain PyTorch, channels_last, under "
         f"autocast where it is not float32, at 512x512 unless said; eager is with Python launching "
         f"every kernel, graph the replay of a CUDA graph. Ratios are to the plain 7x7 of the same "
@@ -156,22 +174,19 @@ def section(rows: list[Row]) -> str:
         "In bfloat16, with two images of 512x512:",
         "",
         *table(("aim", "measured", "met"), aims(rows, fastest_from)),
-        *(VERSIONS if any("kernels" in row["of"] for row in rows) else ()),
-        *(() if "workspaces" in machine else MEMORY),
         *table(STEP_HEADER, step_lines(rows)),
         *optional(
             "The same of a whole UPerNet of mmseg, with its losses.",
             STEP_HEADER,
             step_lines(rows, "upernet"),
         ),
-        "Convolutions alone, microseconds in a graph: values + gradient of the input + gradient of "
-        "the kernel. The last column is how many times faster the band is than the framework in "
-        "its better format, all three together.",
-        "",
-        *table(
-            ("dtype", "kernel", "map", "band", "framework, NHWC", "framework, NCHW", "times"),
-            convolution_lines(rows),
+        *optional(
+            "Iterations of it in a row, with AdamW, launched by Python, and with the backbone as "
+            "graphs, as `mmdcls.GraphedBackbone` has it. Ratios are to plain 7x7 without.",
+            STEP_HEADER,
+            step_lines(rows, "iteration of UPerNet"),
         ),
+        *convolution_table(rows),
         *optional(
             "The framework with `cudnn.benchmark`.",
             ("dtype", "kernel", "map", "NHWC", "NCHW"),
@@ -186,6 +201,16 @@ def section(rows: list[Row]) -> str:
         "of all shares and kernels of a backbone.",
         "",
         *table(("of", "by", "eager, us", "graph, us"), construction_lines(rows)),
+        *optional(
+            "Of it a kernel from its shares, microseconds in a graph. Steps and constructions "
+            "above are with the version before, where there is one.",
+            (
+                "channels",
+                "kernel",
+                *(f"{c}, {v}" for c in ("values", "gradients") for v in VERSIONS),
+            ),
+            share_lines(rows),
+        ),
         *optional(
             "Inference in bfloat16, two images of 512x512.",
             ("network", "form", "eager, ms", "graph, ms"),

@@ -222,6 +222,22 @@ def construction(device: str, interpolation: str, framework: bool) -> dict:
         return timed(lambda: layer.kernel().backward(to), device)
 
 
+def kernel_from_shares(
+    device: str, channels: int, kernel: int, count: int, computation: str
+) -> dict:
+    """By Triton. computation: "values", or "gradients" of weights and shares."""
+    from mmdcls.dcls import construction_kernels
+
+    weight = torch.randn(channels, 1, count, device=device)
+    shares = [torch.rand(channels, 1, count, kernel, device=device) for _ in range(2)]
+    if computation == "values":
+        return timed(lambda: construction_kernels.kernel_from_shares(weight, *shares), device)
+    grad = torch.randn(channels, 1, kernel, kernel, device=device)
+    return timed(
+        lambda: construction_kernels.kernel_from_shares_gradient(grad, weight, *shares), device
+    )
+
+
 def all_constructions(device: str, kind: str) -> dict:
     """Of the shares and kernels of a backbone, with all their gradients, as in a step."""
     model = network(kind, device)
