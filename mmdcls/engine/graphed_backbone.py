@@ -1,4 +1,6 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -128,6 +130,17 @@ def keep_gradients(module: nn.Module) -> None:
             parameter.grad = parameter.grad.clone()
 
 
+@contextmanager
+def beside_other_threads() -> Iterator[None]:
+    """Such as one that pins memory for a data loader, which would fail while a graph is made."""
+    graph = torch.cuda.graph
+    torch.cuda.graph = partial(graph, capture_error_mode="thread_local")
+    try:
+        yield
+    finally:
+        torch.cuda.graph = graph
+
+
 class Within(nn.Module):
     """A backbone with its own forward, for torch replaces that of what it captures."""
 
@@ -150,7 +163,7 @@ def captured(backbone: nn.Module, forward: Callable, image: Tensor) -> Callable[
             parameter._backward_hooks = None
         # Graphs cannot hold autocast's cache of casts.
         cast = dict(dtype=dtype, enabled=dtype is not None, cache_enabled=False)
-        with torch.autocast(image.device.type, **cast):
+        with torch.autocast(image.device.type, **cast), beside_other_threads():
             return torch.cuda.make_graphed_callables(
                 Within(backbone, forward), (image.detach().clone(),), allow_unused_input=True
             )

@@ -32,6 +32,7 @@ class Replay:
     def __init__(self, module: nn.Module, samples: tuple[Tensor], allow_unused_input: bool) -> None:
         assert allow_unused_input
         assert not any(parameter._backward_hooks for parameter in module.parameters())
+        assert torch.cuda.graph.keywords == dict(capture_error_mode="thread_local")
         type(self).made += 1
         self.replays = 0
         (self.image,), self.forward = samples, module.forward
@@ -261,6 +262,7 @@ def test_a_backbone_that_cannot_be_captured_is_told(device, image, monkeypatch):
     with pytest.raises(InputError, match=words):
         iterate(hook, net, image)
     assert list(first._backward_hooks) == [handle.id]
+    assert isinstance(torch.cuda.graph, type)
     handle.remove()
 
 
