@@ -64,13 +64,18 @@ def may_cache(sources: Sequence[Tensor]) -> bool:
     if torch.is_grad_enabled() and any(source.requires_grad for source in sources):
         return False
     # A traced graph must contain the construction; tensors without values cannot be compared.
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_captured(sources):
         return False
     return all(
         # Detached, it is what a mode such as FakeTensorMode makes of it.
         type(source.detach()) is Tensor and not source.is_meta and not is_transformed(source)
         for source in sources
     )
+
+
+def is_captured(sources: Sequence[Tensor]) -> bool:
+    """Whether a CUDA graph is being made, in which nothing can wait for values to compare."""
+    return any(source.is_cuda for source in sources) and torch.cuda.is_current_stream_capturing()
 
 
 def is_transformed(tensor: Tensor) -> bool:
