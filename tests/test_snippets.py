@@ -39,8 +39,8 @@ PROGRAMS = {
     ("docs/wheel.md", "_base_ = __import__"): "tests/test_shipped.py::"
     "test_the_config_of_the_page_inherits",
     ("docs/your_own_loop.md", ""): "tests/dcls/test_digits.py::test_the_code_of_the_page_runs",
-    ("docs/speed.md", "custom_hooks"): "tests/engine/test_graphed_backbone.py::"
-    "test_the_training_is_that_without",
+    ("docs/speed.md", "custom_hooks"): "tests/engine/test_graphed_calls.py::"
+    "test_a_config_adds_it_to_the_hooks_that_it_inherits",
     ("docs/deploy.md", "plain = "): dict(mmdcls=mmdcls, model=several()),
     ("docs/deploy.md", "import cv2"): "tests/deploy/test_deploy.py::"
     "test_onnx_runtime_computes_the_logits_at_any_size",

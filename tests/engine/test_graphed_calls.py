@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from helpers import cuda_graphs
+from helpers.catalogue import CONFIGS
 from helpers.graphed import SIZE, Net, hook_on, iterate, net_of
 from helpers.tiny import CHANNELS, Plain, Tiny
 from mmdcls.engine import graphed_backbone
@@ -240,6 +242,17 @@ def test_a_model_without_a_backbone_is_refused(net):
         InputError, match=f"needs a model with a backbone, and {type(net).__name__}"
     ):
         hook_on(net)
+
+
+def test_a_config_adds_it_to_the_hooks_that_it_inherits(tmp_path):
+    base = CONFIGS / "demo" / "dcls-convnext-mini_upernet_1xb2-360_cells-256x256.py"
+    page = (CONFIGS.parent / "docs" / "speed.md").read_text()
+    (line,) = [line for line in page.splitlines() if line.startswith("custom_hooks")]
+    file = tmp_path / "graphed.py"
+    file.write_text(f'_base_ = "{base}"\n{line}\n')
+    inherited = Config.fromfile(base).custom_hooks
+    expected = [*inherited, dict(type="mmdcls.GraphedBackbone")]
+    assert len(inherited) > 1 and Config.fromfile(file).custom_hooks == expected
 
 
 def test_cut_parameters_are_refused(monkeypatch):
