@@ -158,8 +158,7 @@ def section(rows: list[Row]) -> str:
     )
     if not figures(rows, "step"):
         title = f"## Where the band is chosen: {machine['gpu']}"
-        made_by = f"Made by `tools/analysis_tools/measure_crossovers.py --device cuda` {made_by}"
-        return "\n".join([title, "", made_by, "", *convolution_table(rows)])
+        return "\n".join([title, "", f"Measured {made_by}", "", *convolution_table(rows)])
     measured = BAND_FROM.get(tuple(machine["capability"]), {})
     fastest_from = {str(dtype).removeprefix("torch."): side for dtype, side in measured.items()}
     text = [
@@ -182,7 +181,7 @@ def section(rows: list[Row]) -> str:
         ),
         *optional(
             "Iterations of it in a row, with AdamW, launched by Python, and with the backbone as "
-            "graphs, as `mmdcls.GraphedBackbone` has it. Ratios are to plain 7x7 without.",
+            "graphs; by what, `benchmarks/README.md` tells. Ratios are to plain 7x7 without.",
             STEP_HEADER,
             step_lines(rows, "iteration of UPerNet"),
         ),
